@@ -11,4 +11,5 @@
 #![forbid(unsafe_code)]
 
 pub mod name;
+pub mod read;
 pub mod rule;
