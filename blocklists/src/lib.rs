@@ -10,6 +10,7 @@
 //! in bytes and gets values back.
 #![forbid(unsafe_code)]
 
+pub mod data;
 pub mod name;
 pub mod read;
 pub mod rule;
