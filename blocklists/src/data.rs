@@ -5,13 +5,12 @@
 //! date that is no date or an id used twice is an error with file and line. A wrong entry must be found by the tests
 //! of this crate, never by a family. Nothing is fetched and nothing is guessed here.
 
-use std::collections::HashSet;
+mod read;
 
-use serde::de::{DeserializeOwned, Error as _};
-use serde::{Deserialize, Deserializer, Serialize};
-use toml::Spanned;
+use serde::{Deserialize, Serialize};
 
 use crate::name::Name;
+use read::{country, https_url, iso_date, kebab, kebabs, mode, name, names, phrase, some_https_url};
 
 /// The version that every data file states in its first key; raised when a key changes its meaning.
 pub const VERSION: u32 = 1;
@@ -68,8 +67,10 @@ pub struct DataError {
 #[serde(deny_unknown_fields)]
 pub struct Text {
     /// Albanian.
+    #[serde(deserialize_with = "phrase")]
     pub sq: String,
     /// English.
+    #[serde(deserialize_with = "phrase")]
     pub en: String,
 }
 
@@ -108,6 +109,7 @@ pub struct Service {
     #[serde(deserialize_with = "kebab")]
     pub id: String,
     /// The name that its users know.
+    #[serde(deserialize_with = "phrase")]
     pub name: String,
     /// Id of the category it is shown under.
     #[serde(deserialize_with = "kebab")]
@@ -191,6 +193,7 @@ pub struct Helpline {
     #[serde(deserialize_with = "kebab")]
     pub id: String,
     /// ISO 3166-1 alpha-2; `XK` is Kosovo, `EU` the European Union, `WW` worldwide.
+    #[serde(deserialize_with = "country")]
     pub country: String,
     /// Its name.
     pub name: Text,
@@ -200,10 +203,11 @@ pub struct Helpline {
     /// Where to start on the web.
     #[serde(default, deserialize_with = "some_https_url")]
     pub web: Option<String>,
-    /// Its domains; each stands for itself and all below it.
+    /// Its domains; each stands for itself and all below it. Empty where there is only a number to call.
     #[serde(deserialize_with = "names")]
     pub domains: Vec<Name>,
-    /// What it helps with.
+    /// What it helps with, in words like those of an id.
+    #[serde(deserialize_with = "kebabs")]
     pub topics: Vec<String>,
     /// Where the facts come from.
     #[serde(deserialize_with = "https_url")]
@@ -224,13 +228,13 @@ pub struct SafeSearch {
     #[serde(deserialize_with = "kebab")]
     pub provider: String,
     /// `strict` or `moderate`, where the provider has both.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "mode")]
     pub mode: Option<String>,
     /// The hosts to rewrite: these names alone, nothing below them.
     #[serde(deserialize_with = "names")]
     pub hosts: Vec<Name>,
     /// The CNAME's target.
-    #[serde(deserialize_with = "one_name")]
+    #[serde(deserialize_with = "name")]
     pub target: Name,
     /// The provider's own page.
     #[serde(deserialize_with = "https_url")]
@@ -261,174 +265,10 @@ pub struct Data {
 /// Reads the lists that are built into the binary.
 pub fn built_in() -> Result<Data, DataError> {
     Ok(Data {
-        categories: entries(CATEGORIES)?,
-        services: entries(SERVICES)?,
-        bypass: entries(BYPASS)?,
-        helplines: entries(HELPLINES)?,
-        safe_search: entries(SAFE_SEARCH)?,
+        categories: read::entries(CATEGORIES)?,
+        services: read::entries(SERVICES)?,
+        bypass: read::entries(BYPASS)?,
+        helplines: read::entries(HELPLINES)?,
+        safe_search: read::entries(SAFE_SEARCH)?,
     })
-}
-
-/// The shape of every file: its version, then `[[entry]]` tables.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Document<T> {
-    version: Spanned<u32>,
-    entry: Vec<Spanned<T>>,
-}
-
-/// What the five kinds of entry have in common.
-trait Entry: DeserializeOwned {
-    /// What no other entry of the file may have.
-    fn key(&self) -> String;
-    fn set_line(&mut self, line: u32);
-}
-
-macro_rules! entry_with_id {
-    ($($kind:ty),*) => {$(
-        impl Entry for $kind {
-            fn key(&self) -> String {
-                self.id.clone()
-            }
-            fn set_line(&mut self, line: u32) {
-                self.line = line;
-            }
-        }
-    )*};
-}
-entry_with_id!(Category, Service, Bypass, Helpline);
-
-impl Entry for SafeSearch {
-    fn key(&self) -> String {
-        match &self.mode {
-            Some(mode) => format!("{} {mode}", self.provider),
-            None => self.provider.clone(),
-        }
-    }
-    fn set_line(&mut self, line: u32) {
-        self.line = line;
-    }
-}
-
-fn entries<T: Entry>(file: File) -> Result<Vec<T>, DataError> {
-    let error = |offset: usize, what: String| DataError {
-        file: file.path,
-        line: line_at(file.text, offset),
-        what,
-    };
-    let document: Document<T> = toml::from_str(file.text).map_err(|cause| {
-        let offset = cause.span().map_or(0, |span| span.start);
-        error(offset, cause.message().to_owned())
-    })?;
-    if *document.version.get_ref() != VERSION {
-        let what = format!(
-            "version {} is not {VERSION}, the one this program reads",
-            document.version.get_ref()
-        );
-        return Err(error(document.version.span().start, what));
-    }
-    let mut seen = HashSet::new();
-    let mut all = Vec::with_capacity(document.entry.len());
-    for spanned in document.entry {
-        let offset = spanned.span().start;
-        let mut entry = spanned.into_inner();
-        let key = entry.key();
-        if seen.contains(&key) {
-            return Err(error(offset, format!("{key:?} stands here a second time")));
-        }
-        seen.insert(key);
-        entry.set_line(line_at(file.text, offset));
-        all.push(entry);
-    }
-    Ok(all)
-}
-
-/// Line number, from 1, of a byte offset.
-fn line_at(text: &str, offset: usize) -> u32 {
-    let newlines = text.bytes().take(offset).filter(|&octet| octet == b'\n').count();
-    u32::try_from(newlines).unwrap_or(u32::MAX).saturating_add(1)
-}
-
-/// A name written exactly as the index holds it, so that a search in the file finds what the gateway shows.
-#[derive(Deserialize)]
-#[serde(try_from = "String")]
-struct Canonical(Name);
-
-impl TryFrom<String> for Canonical {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        let name = Name::parse(&text).map_err(|cause| format!("{text:?}: {cause}"))?;
-        if name.to_string() != text {
-            return Err(format!(
-                "{text:?} is not in canonical form, write {:?}",
-                name.to_string()
-            ));
-        }
-        Ok(Self(name))
-    }
-}
-
-fn one_name<'de, D: Deserializer<'de>>(from: D) -> Result<Name, D::Error> {
-    Canonical::deserialize(from).map(|name| name.0)
-}
-
-fn names<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Name>, D::Error> {
-    let list = Vec::<Canonical>::deserialize(from)?;
-    let mut seen = HashSet::with_capacity(list.len());
-    for Canonical(name) in &list {
-        if !seen.insert(name) {
-            return Err(D::Error::custom(format!("{name} stands in this list twice")));
-        }
-    }
-    Ok(list.into_iter().map(|name| name.0).collect())
-}
-
-fn kebab<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    let text = String::deserialize(from)?;
-    let word = |part: &str| {
-        !part.is_empty()
-            && part
-                .bytes()
-                .all(|octet| octet.is_ascii_lowercase() || octet.is_ascii_digit())
-    };
-    if text.split('-').all(word) {
-        return Ok(text);
-    }
-    Err(D::Error::custom(format!(
-        "{text:?} is not an id: lower-case words and digits joined by hyphens"
-    )))
-}
-
-fn https_url<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    let text = String::deserialize(from)?;
-    let host = text
-        .strip_prefix("https://")
-        .and_then(|rest| rest.split('/').next())
-        .unwrap_or("");
-    if host.contains('.') && Name::parse(host).is_ok() {
-        return Ok(text);
-    }
-    Err(D::Error::custom(format!("{text:?} is not an https address")))
-}
-
-fn some_https_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    https_url(from).map(Some)
-}
-
-fn iso_date<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    let text = String::deserialize(from)?;
-    let parts: Vec<&str> = text.split('-').collect();
-    let number = |part: &str, digits: usize, range: std::ops::RangeInclusive<u16>| {
-        part.len() == digits && part.parse().is_ok_and(|number| range.contains(&number))
-    };
-    match parts.as_slice() {
-        [year, month, day]
-            if number(year, 4, 2020..=2100) && number(month, 2, 1..=12) && number(day, 2, 1..=31) =>
-        {
-            Ok(text)
-        }
-        _ => Err(D::Error::custom(format!(
-            "{text:?} is not a date like 2026-11-23"
-        ))),
-    }
 }
