@@ -145,6 +145,11 @@ impl<'a> NameRef<'a> {
         }
     }
 
+    /// The root name.
+    pub const fn root() -> NameRef<'static> {
+        NameRef(&[0])
+    }
+
     /// The octets, final root octet included.
     pub fn wire(self) -> &'a [u8] {
         self.0

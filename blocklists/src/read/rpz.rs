@@ -1,0 +1,316 @@
+//! Response policy zones in master file format (draft-vixie-dnsop-dns-rpz; RFC 1035, section 5).
+//!
+//! QNAME triggers with their wildcards are rules; the other triggers (addresses in answers, clients, name servers)
+//! are refused with their name. The zone's SOA tells its origin, which is taken off absolute owner names.
+
+use std::collections::HashMap;
+
+use super::rdata;
+use super::report::Sink;
+use crate::name::Name;
+use crate::rule::{Answer, Effect, LocalRecord, Pattern, Rule};
+
+/// One record, possibly over several lines.
+struct Entry {
+    line: u32,
+    /// Lines that it takes up beyond the first.
+    more: u64,
+    text: String,
+    /// The first line starts with white space: the owner is the last one.
+    inherits: bool,
+}
+
+#[derive(Default)]
+struct Zone {
+    /// What relative owners are completed with, as written by `$ORIGIN`; the policy zone itself at first.
+    origin: Option<String>,
+    /// The policy zone's own name, from its SOA.
+    apex: Option<String>,
+    owner: String,
+    ttl: Option<u32>,
+    records: HashMap<String, (u32, Vec<LocalRecord>)>,
+}
+
+pub(super) fn read<'a>(lines: impl Iterator<Item = (u32, &'a str)>, sink: &mut Sink) {
+    let mut zone = Zone::default();
+    for entry in entries(lines, sink) {
+        for _ in 0..entry.more {
+            sink.comment(); // continuation lines of a record that is counted once
+        }
+        match zone.entry(&entry) {
+            Ok(Line::Header) => sink.comment(),
+            Ok(Line::Rule(rule)) => {
+                sink.rule(entry.line, rule);
+                sink.accepted();
+            }
+            Ok(Line::Data) => sink.accepted(),
+            Err(reason) => sink.reject(entry.line, reason, &entry.text),
+        }
+    }
+    let mut records: Vec<_> = zone.records.into_iter().collect();
+    records.sort_by_key(|(_, (line, _))| *line);
+    for (owner, (line, records)) in records {
+        if let Ok(pattern) = pattern(&owner) {
+            sink.rule(line, Rule { effect: Effect::Block(Answer::Records(records)), ..Rule::block(pattern) });
+        }
+    }
+}
+
+enum Line {
+    /// A directive, or a record of the zone itself.
+    Header,
+    Rule(Rule),
+    /// Local data, collected by owner.
+    Data,
+}
+
+impl Zone {
+    fn entry(&mut self, entry: &Entry) -> Result<Line, String> {
+        let words: Vec<&str> = entry.text.split_whitespace().collect();
+        match words.as_slice() {
+            ["$TTL", ttl] => {
+                self.ttl = Some(seconds(ttl).ok_or(format!("{ttl:?} is not a time to live"))?);
+                return Ok(Line::Header);
+            }
+            ["$ORIGIN", origin] => {
+                let origin = origin.trim_end_matches('.').to_ascii_lowercase();
+                self.apex.get_or_insert_with(|| origin.clone());
+                self.origin = Some(origin);
+                return Ok(Line::Header);
+            }
+            [directive, ..] if directive.starts_with('$') => {
+                return Err(format!("directive {directive} is not supported"));
+            }
+            _ => {}
+        }
+        let (owner, mut rest) = match words.split_first() {
+            Some((owner, rest)) if !entry.inherits => ((*owner).to_ascii_lowercase(), rest),
+            _ => (self.owner.clone(), words.as_slice()),
+        };
+        self.owner.clone_from(&owner);
+        let mut ttl = self.ttl;
+        while let Some((word, after)) = rest.split_first() {
+            if let Some(number) = seconds(word) {
+                ttl = Some(number);
+            } else if !["IN", "CH", "HS"].iter().any(|class| word.eq_ignore_ascii_case(class)) {
+                break;
+            }
+            rest = after;
+        }
+        let (kind, data) = rest.split_first().ok_or("no record type")?;
+        let rtype = rdata::rtype(kind).ok_or(format!("unknown record type {kind:?}"))?;
+        let trigger = self.trigger(&owner, rtype);
+        // Behind the type stands the data, spaces inside quotes kept.
+        let data_text = data.first().and_then(|first| {
+            let from = first.as_ptr() as usize - entry.text.as_ptr() as usize;
+            entry.text.get(from..)
+        });
+        let Some(trigger) = trigger else { return Ok(Line::Header) };
+        refuse_other_triggers(&trigger)?;
+        self.rule(trigger, rtype, ttl, data_text.unwrap_or_default(), entry.line)
+    }
+
+    /// The owner relative to the policy zone; `None` for the zone's own records.
+    fn trigger(&mut self, owner: &str, rtype: u16) -> Option<String> {
+        let absolute = owner.strip_suffix('.');
+        if rtype == 6 {
+            if let Some(absolute) = absolute {
+                self.apex = Some(absolute.to_owned());
+                self.origin.get_or_insert_with(|| absolute.to_owned());
+            }
+            return None;
+        }
+        let apex = self.apex.as_deref().unwrap_or_default();
+        let full = match (absolute, owner, self.origin.as_deref()) {
+            (Some(absolute), ..) => absolute.to_owned(),
+            (None, "@", origin) => origin.unwrap_or_default().to_owned(),
+            (None, relative, Some(origin)) if !origin.is_empty() => format!("{relative}.{origin}"),
+            (None, relative, _) => relative.to_owned(),
+        };
+        if full == apex || full.is_empty() {
+            return None;
+        }
+        Some(match full.strip_suffix(apex).and_then(|front| front.strip_suffix('.')) {
+            Some(front) if !apex.is_empty() => front.to_owned(),
+            _ => full,
+        })
+    }
+
+    fn rule(&mut self, owner: String, rtype: u16, ttl: Option<u32>, data: &str, line: u32) -> Result<Line, String> {
+        let pattern = pattern(&owner)?;
+        if rtype == 5 {
+            let target = data.trim().to_ascii_lowercase();
+            return Ok(Line::Rule(Rule { effect: action(&owner, &target)?, ..Rule::block(pattern) }));
+        }
+        if matches!(rtype, 2 | 39 | 43 | 46 | 47 | 48 | 50) {
+            return Err("a record of this type is no local data in a policy zone".to_owned());
+        }
+        let record = LocalRecord { rtype, ttl, rdata: rdata::rdata(rtype, data)? };
+        let (_, records) = self.records.entry(owner).or_insert_with(|| (line, Vec::new()));
+        if !records.contains(&record) {
+            records.push(record);
+        }
+        Ok(Line::Data)
+    }
+}
+
+/// What a CNAME asks for.
+fn action(owner: &str, target: &str) -> Result<Effect, String> {
+    let name = |text: &str| Name::parse(text).map_err(|error| format!("{text:?}: {error}"));
+    Ok(match target {
+        "." => Effect::Block(Answer::NxDomain),
+        "*." => Effect::Block(Answer::NoData),
+        "rpz-passthru." | "rpz-passthru" => Effect::Allow,
+        "rpz-drop." | "rpz-drop" => Effect::Block(Answer::Drop),
+        "rpz-tcp-only." | "rpz-tcp-only" => Effect::Block(Answer::TcpOnly),
+        // The form from before rpz-passthru: an alias to itself.
+        _ if target.trim_end_matches('.') == owner => Effect::Allow,
+        _ => match target.strip_prefix("*.") {
+            Some(below) => Effect::Block(Answer::Alias { target: name(below)?, below: true }),
+            None => Effect::Block(Answer::Alias { target: name(target)?, below: false }),
+        },
+    })
+}
+
+fn pattern(owner: &str) -> Result<Pattern, String> {
+    let result = match owner.strip_prefix("*.") {
+        Some(name) => Name::parse(name).map(Pattern::Below),
+        None => Name::parse(owner).map(Pattern::Exact),
+    };
+    result.map_err(|error| format!("{owner:?}: {error}"))
+}
+
+fn refuse_other_triggers(owner: &str) -> Result<(), String> {
+    let last = owner.rsplit('.').next().unwrap_or_default();
+    match last {
+        "rpz-ip" => Err("trigger rpz-ip (addresses in answers) is not supported".to_owned()),
+        "rpz-client-ip" => Err("trigger rpz-client-ip (the client's address) is not supported".to_owned()),
+        "rpz-nsdname" | "rpz-nsip" => Err(format!("trigger {last} (name servers) is not supported")),
+        _ => Ok(()),
+    }
+}
+
+/// A TTL: seconds, or numbers with units (`1h30m`).
+fn seconds(word: &str) -> Option<u32> {
+    if !word.starts_with(|first: char| first.is_ascii_digit()) {
+        return None;
+    }
+    let (mut total, mut number) = (0_u32, 0_u32);
+    let mut open = false;
+    for character in word.chars() {
+        if let Some(digit) = character.to_digit(10) {
+            number = number.checked_mul(10)?.checked_add(digit)?;
+            open = true;
+        } else {
+            let unit = match character.to_ascii_lowercase() {
+                's' => 1,
+                'm' => 60,
+                'h' => 3600,
+                'd' => 86_400,
+                'w' => 604_800,
+                _ => return None,
+            };
+            total = total.checked_add(number.checked_mul(unit)?)?;
+            (number, open) = (0, false);
+        }
+    }
+    if open { total.checked_add(number) } else { Some(total) }
+}
+
+/// Joins lines inside parentheses and takes comments out, quotes respected.
+fn entries<'a>(lines: impl Iterator<Item = (u32, &'a str)>, sink: &mut Sink) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut depth = 0_u32;
+    for (number, line) in lines {
+        let (text, delta) = without_comment(line);
+        let open = depth > 0;
+        depth = depth.saturating_add_signed(delta);
+        if open && let Some(last) = entries.last_mut() {
+            last.text.push(' ');
+            last.text.push_str(&text);
+            last.more += 1;
+        } else if text.trim().is_empty() {
+            sink.comment();
+        } else {
+            let inherits = text.starts_with([' ', '\t']);
+            entries.push(Entry { line: number, more: 0, text, inherits });
+        }
+    }
+    entries
+}
+
+/// The line without its comment and parentheses, and how many more of them open than close.
+fn without_comment(line: &str) -> (String, i32) {
+    let (mut text, mut delta, mut quoted, mut escaped) = (String::with_capacity(line.len()), 0, false, false);
+    for character in line.chars() {
+        match character {
+            _ if escaped => {}
+            '"' => quoted = !quoted,
+            ';' if !quoted => break,
+            '(' if !quoted => {
+                delta += 1;
+                text.push(' ');
+                continue;
+            }
+            ')' if !quoted => {
+                delta -= 1;
+                text.push(' ');
+                continue;
+            }
+            _ => {}
+        }
+        escaped = character == '\\' && !escaped;
+        text.push(character);
+    }
+    (text, delta)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::read::{Format, read as read_list};
+
+    const ZONE: &str = "$TTL 1h\n@ SOA localhost. root.localhost. (\n 1 3600 600 ; serial and so on\n 86400 60 )\n\
+        @ NS localhost.\nnx.example CNAME .\n*.nx.example CNAME .\nnd.example 60 IN CNAME *.\npass.example CNAME rpz-passthru.\n\
+        old.example CNAME old.example.\ndrop.example CNAME rpz-drop.\ntcp.example CNAME rpz-tcp-only.\n\
+        data.example A 192.0.2.1\n TXT \"two words\"\nalias.example CNAME walled.example.\n*.w.example CNAME *.garden.example.\n\
+        32.1.2.0.192.rpz-ip CNAME .\nns.example.rpz-nsdname CNAME .\nbad..example CNAME .\n";
+
+    #[test]
+    fn each_action_is_read_and_each_line_counted() {
+        let list = read_list(ZONE.as_bytes(), Format::Auto, None).unwrap();
+        assert_eq!(list.format, Format::Rpz);
+        let effect = |owner: &str| {
+            let wanted = pattern(owner).unwrap();
+            list.rules.iter().find(|located| located.rule.pattern == wanted).map(|located| located.rule.effect.clone())
+        };
+        assert_eq!(effect("nx.example"), Some(Effect::Block(Answer::NxDomain)));
+        assert_eq!(effect("*.nx.example"), Some(Effect::Block(Answer::NxDomain)));
+        assert_eq!(effect("nd.example"), Some(Effect::Block(Answer::NoData)));
+        assert_eq!(effect("pass.example"), Some(Effect::Allow));
+        assert_eq!(effect("old.example"), Some(Effect::Allow));
+        assert_eq!(effect("drop.example"), Some(Effect::Block(Answer::Drop)));
+        assert_eq!(effect("tcp.example"), Some(Effect::Block(Answer::TcpOnly)));
+        assert!(matches!(effect("data.example"), Some(Effect::Block(Answer::Records(r))) if r.len() == 2 && r[1].rdata == b"\x09two words"));
+        assert!(matches!(effect("*.w.example"), Some(Effect::Block(Answer::Alias { below: true, .. }))));
+        let report = &list.report;
+        assert_eq!(report.rejected.len(), 3, "{report:#?}");
+        let counted = report.comments + report.with_rules + report.not_dns + report.rejected.len() as u64;
+        assert_eq!(counted, report.lines);
+    }
+
+    #[test]
+    fn absolute_owners_lose_the_zones_own_name() {
+        let text = "rpz.local. 60 IN SOA a. b. 1 2 3 4 5\nbad.example.rpz.local. 60 IN CNAME .\n";
+        let list = read_list(text.as_bytes(), Format::Rpz, None).unwrap();
+        assert_eq!(list.rules[0].rule.pattern, pattern("bad.example").unwrap());
+    }
+
+    #[test]
+    fn units_of_time_add_up() {
+        assert_eq!(seconds("1h30m"), Some(5400));
+        assert_eq!(seconds("86400"), Some(86_400));
+        assert_eq!(seconds("1x"), None);
+        assert_eq!(seconds("99999999999"), None);
+    }
+}

@@ -1,0 +1,129 @@
+//! The cache of finished answers, bounded by octets and shared by all clients.
+//!
+//! Keyed by lower-case name, type, DO and CD, so that answers with and without DNSSEC records never mix. An entry
+//! past its time stays until room is needed: it is what a client gets when every upstream is dead (RFC 8767).
+//! Policy is decided before the cache, so a change of policy needs no flush.
+
+use std::sync::Arc;
+
+use isigurt_blocklists::name::{Name, NameRef};
+use quick_cache::{Equivalent, Weighter, sync};
+
+use crate::wire::finished::Finished;
+
+/// What an answer is kept under.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// Query name, lower-case.
+    pub name: Name,
+    /// Query type; the class is always IN.
+    pub qtype: u16,
+    /// DNSSEC OK.
+    pub dnssec_ok: bool,
+    /// Checking disabled.
+    pub checking_disabled: bool,
+}
+
+/// The borrowed form of [`Key`], so that a look-up allocates nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeyRef<'k> {
+    /// Query name, lower-case.
+    pub name: NameRef<'k>,
+    /// Query type; the class is always IN.
+    pub qtype: u16,
+    /// DNSSEC OK.
+    pub dnssec_ok: bool,
+    /// Checking disabled.
+    pub checking_disabled: bool,
+}
+
+impl KeyRef<'_> {
+    /// An owned copy.
+    pub fn to_key(self) -> Key {
+        let Self { name, qtype, dnssec_ok, checking_disabled } = self;
+        Key { name: name.to_name(), qtype, dnssec_ok, checking_disabled }
+    }
+}
+
+impl Equivalent<Key> for KeyRef<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        self.name == key.name.as_ref()
+            && self.qtype == key.qtype
+            && self.dnssec_ok == key.dnssec_ok
+            && self.checking_disabled == key.checking_disabled
+    }
+}
+
+/// A kept answer with the time it came in.
+#[derive(Debug)]
+pub struct Entry {
+    /// The answer.
+    pub answer: Finished,
+    /// Milliseconds on the caller's monotonic clock.
+    pub stored_ms: u64,
+}
+
+/// What a look-up found.
+#[derive(Debug, Clone)]
+pub enum Found {
+    /// Still within its time, `age` seconds old.
+    Fresh(Arc<Entry>, u32),
+    /// Past its time, but within the window for stale answers.
+    Stale(Arc<Entry>),
+    /// Nothing.
+    Missing,
+}
+
+#[derive(Debug, Clone)]
+struct Octets;
+
+impl Weighter<Key, Arc<Entry>> for Octets {
+    fn weight(&self, key: &Key, entry: &Arc<Entry>) -> u64 {
+        // The map's own share an entry (hash slot, list links, allocations' heads) is about 120 octets.
+        (key.name.as_ref().wire().len() + entry.answer.size() + size_of::<Key>() + 120) as u64
+    }
+}
+
+/// The cache.
+#[derive(Debug)]
+pub struct Cache {
+    entries: sync::Cache<Key, Arc<Entry>, Octets>,
+    stale_window_ms: u64,
+}
+
+impl Cache {
+    /// A cache of at most `octets`, whose entries may be served `stale_window_s` seconds past their time.
+    pub fn new(octets: u64, stale_window_s: u64) -> Self {
+        let expected = usize::try_from(octets / 400).unwrap_or(usize::MAX).clamp(64, 1 << 20);
+        Self {
+            entries: sync::Cache::with_weighter(expected, octets, Octets),
+            stale_window_ms: stale_window_s.saturating_mul(1000),
+        }
+    }
+
+    /// Looks `key` up at `now_ms` on the caller's monotonic clock.
+    pub fn get(&self, key: KeyRef<'_>, now_ms: u64) -> Found {
+        let Some(entry) = self.entries.get(&key) else { return Found::Missing };
+        let age_ms = now_ms.saturating_sub(entry.stored_ms);
+        let ttl_ms = u64::from(entry.answer.ttl()) * 1000;
+        if age_ms < ttl_ms {
+            Found::Fresh(entry, u32::try_from(age_ms / 1000).unwrap_or(u32::MAX))
+        } else if age_ms < ttl_ms.saturating_add(self.stale_window_ms) {
+            Found::Stale(entry)
+        } else {
+            Found::Missing
+        }
+    }
+
+    /// Keeps `answer` if it may be kept.
+    pub fn put(&self, key: Key, answer: &Finished, now_ms: u64) {
+        if answer.ttl() > 0 {
+            self.entries.insert(key, Arc::new(Entry { answer: answer.clone(), stored_ms: now_ms }));
+        }
+    }
+
+    /// Entries and octets in use.
+    pub fn usage(&self) -> (usize, u64) {
+        (self.entries.len(), self.entries.weight())
+    }
+}

@@ -1,0 +1,72 @@
+//! The verdict: what applies to a name for the one who asks.
+//!
+//! Order, first match wins (CONTRACT "Order of decision", as far as the parts exist): helplines are never filtered;
+//! then the household's own lists; then ways round the filter; then services; then categories; else allowed.
+//! Within one step the most specific name wins.
+
+use isigurt_blocklists::index::{Hit, Index, TagId, TagKind, TagSet};
+use isigurt_blocklists::name::NameRef;
+
+/// Who is meant, and what is blocked for them.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    /// The profile's name.
+    pub name: String,
+    /// Categories, services, own lists and bypass lists that are blocked.
+    pub blocked: TagSet,
+}
+
+/// What applies.
+#[derive(Debug)]
+pub enum Verdict<'i> {
+    /// A helpline: never filtered, never logged.
+    Helpline(Hit<'i>),
+    /// Blocked by this rule.
+    Blocked(Hit<'i>),
+    /// Allowed; exceptions that won are kept for the explanation.
+    Allowed {
+        /// Exceptions without which the name would be blocked.
+        lifted: Vec<Hit<'i>>,
+    },
+}
+
+/// The verdict on a query for `name` and `qtype` under `profile`.
+pub fn verdict<'i>(index: &'i Index, profile: &Profile, name: NameRef<'_>, qtype: u16) -> Verdict<'i> {
+    let outcome = index.lookup(name, qtype);
+    if outcome.blocked.is_empty() {
+        return Verdict::Allowed { lifted: outcome.lifted };
+    }
+    let mut best: Option<(u8, Hit<'i>)> = None;
+    for hit in outcome.blocked {
+        let Some(step) = kind(index, hit.tag).map(step) else { continue };
+        if step == 0 {
+            return Verdict::Helpline(hit);
+        }
+        let better = best
+            .as_ref()
+            .is_none_or(|(held, other)| (step, -i16::from(hit.specificity())) < (*held, -i16::from(other.specificity())));
+        if profile.blocked.contains(hit.tag) && better {
+            best = Some((step, hit));
+        }
+    }
+    match best {
+        Some((_, hit)) => Verdict::Blocked(hit),
+        None => Verdict::Allowed { lifted: outcome.lifted },
+    }
+}
+
+/// The kind of a tag.
+pub fn kind(index: &Index, tag: TagId) -> Option<TagKind> {
+    index.tags().get(usize::from(tag.0)).map(|tag| tag.kind)
+}
+
+/// The step of the order of decision that a kind of list belongs to.
+fn step(kind: TagKind) -> u8 {
+    match kind {
+        TagKind::Helpline => 0,
+        TagKind::Own => 1,
+        TagKind::Bypass => 2,
+        TagKind::Service => 3,
+        TagKind::Category => 4,
+    }
+}

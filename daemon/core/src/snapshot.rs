@@ -1,0 +1,96 @@
+//! What the line reads: one immutable value, built beside the line and swapped whole.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use isigurt_blocklists::index::Index;
+use isigurt_blocklists::name::{Name, NameRef};
+use isigurt_blocklists::rule::LocalRecord;
+use serde::{Deserialize, Serialize};
+
+use crate::policy::Profile;
+use crate::wire::finished::TtlBounds;
+use crate::wire::reply::ede;
+
+/// How a blocked name is answered where its rule does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BlockAnswer {
+    /// 0.0.0.0 and ::, NODATA for other types.
+    #[default]
+    Null,
+    /// Name Error.
+    Nxdomain,
+    /// NOERROR without data.
+    Nodata,
+    /// This gateway's own address, where the block page is served.
+    Page,
+    /// REFUSED.
+    Refused,
+}
+
+/// Where the gateway stands: decides the extended error of a block (RFC 8914).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Site {
+    /// A household filters at its own wish: 17 Filtered.
+    #[default]
+    Home,
+    /// An operator blocks: 15 Blocked.
+    School,
+}
+
+impl Site {
+    /// INFO-CODE of a block.
+    pub fn ede(self) -> u16 {
+        match self {
+            Self::Home => ede::FILTERED,
+            Self::School => ede::BLOCKED,
+        }
+    }
+}
+
+/// How answers are made.
+#[derive(Debug, Clone, Copy)]
+pub struct Answers {
+    /// For blocked names.
+    pub block: BlockAnswer,
+    /// TTL of blocked, special-use and local answers, seconds.
+    pub block_ttl: u32,
+    /// Home or school.
+    pub site: Site,
+    /// Bounds on the TTLs of upstream answers.
+    pub ttl: TtlBounds,
+}
+
+/// Everything that decides a query.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Every rule.
+    pub index: Arc<Index>,
+    /// The profile of every client.
+    pub profile: Profile,
+    /// Who may ask.
+    pub allow_from: Vec<IpNet>,
+    /// How answers are made.
+    pub answers: Answers,
+    /// Zones that have servers of their own.
+    pub forwarded: Vec<Name>,
+    /// Records of `[local]`.
+    pub local: HashMap<Name, Vec<LocalRecord>>,
+}
+
+impl Snapshot {
+    /// Whether this address may ask. IPv4-mapped IPv6 addresses count as the IPv4 address.
+    pub fn allows(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.allow_from.iter().any(|net| net.contains(&peer))
+    }
+
+    /// Whether the configuration forwards this name to servers of its own.
+    pub fn is_forwarded(&self, name: NameRef<'_>) -> bool {
+        self.forwarded.iter().any(|zone| name.is_at_or_below(zone.as_ref()))
+    }
+}

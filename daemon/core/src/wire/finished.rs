@@ -1,0 +1,259 @@
+//! Finished answers: an upstream's message made ready to be sent to any client, again and again.
+//!
+//! Made once ([`Finished::from_upstream`]): the OPT record is taken out, the places of the TTLs are noted and the
+//! time to live is worked out. Then copied per client ([`Finished::write`]): id, question, flags, TTLs and OPT are
+//! patched into the copy; the sections pass through octet for octet, whatever their types (RFC 3597).
+
+use hickory_proto::op::Message;
+use hickory_proto::serialize::binary::BinEncodable;
+use isigurt_blocklists::name::Name;
+
+use super::query::{Query, read_record, skip_name};
+use super::reply::{self, Ede};
+use super::{HEADER, flag, put_u16, put_u32, rcode, rtype, u16_at, u32_at};
+
+/// Bounds on times to live, seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TtlBounds {
+    /// A shorter TTL is raised to this.
+    pub min: u32,
+    /// A longer TTL is lowered to this.
+    pub max: u32,
+}
+
+/// TTL of records in a stale answer, seconds (RFC 8767, section 4).
+pub const STALE_TTL: u32 = 30;
+
+/// An upstream's answer without its OPT record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    wire: Box<[u8]>,
+    ttl_at: Box<[u16]>,
+    question_len: u16,
+    ttl: u32,
+    rcode: u16,
+}
+
+/// Why an upstream's message cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("malformed answer from upstream")]
+pub struct Malformed;
+
+/// How old a copy is, which decides its TTLs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Age {
+    /// So many seconds since it came in.
+    Fresh(u32),
+    /// Past its time: every TTL is [`STALE_TTL`].
+    Stale,
+}
+
+impl Finished {
+    /// Takes over an upstream's message that answers a question of `question_len` octets.
+    pub fn from_upstream(message: &[u8], question_len: usize, bounds: TtlBounds) -> Result<Self, Malformed> {
+        Self::read(message, question_len, bounds).ok_or(Malformed)
+    }
+
+    fn read(message: &[u8], question_len: usize, bounds: TtlBounds) -> Option<Self> {
+        let sections = skip_name(message, HEADER)? + 4;
+        if u16_at(message, 4)? != 1 || sections != HEADER + question_len {
+            return None;
+        }
+        let counts = [u16_at(message, 6)?, u16_at(message, 8)?, u16_at(message, 10)?];
+        let mut wire = message.to_vec();
+        let mut ttl_at = Vec::new();
+        let mut answer_ttl: Option<u32> = None;
+        let mut negative_ttl: Option<u32> = None;
+        let mut rcode = u16_at(message, 2)? & flag::RCODE;
+        let mut at = sections;
+        let mut left: u32 = counts.iter().copied().map(u32::from).sum();
+        for (section, &count) in counts.iter().enumerate() {
+            for _ in 0..count {
+                let record = read_record(message, at)?;
+                left -= 1;
+                if record.rtype == rtype::OPT {
+                    if section != 2 || left > 0 {
+                        // Taking it out of the middle would move what compression pointers point to.
+                        return Self::read(&without_opt(message)?, question_len, bounds);
+                    }
+                    rcode |= u16::from(record.ttl.to_be_bytes()[0]) << 4;
+                    wire.truncate(at);
+                    put_u16(&mut wire, 10, count - 1);
+                } else {
+                    let ttl = bounds.clamp(record.ttl);
+                    put_u32(&mut wire, record.ttl_at, ttl);
+                    ttl_at.push(u16::try_from(record.ttl_at).ok()?);
+                    if section == 0 {
+                        answer_ttl = Some(answer_ttl.map_or(ttl, |least| least.min(ttl)));
+                    } else if section == 1 && record.rtype == rtype::SOA {
+                        let minimum = u32_at(message, record.end.checked_sub(4)?)?;
+                        negative_ttl = Some(bounds.clamp(record.ttl.min(minimum)));
+                    }
+                }
+                at = record.end;
+            }
+        }
+        let ttl = match rcode {
+            rcode::NOERROR => answer_ttl.or(negative_ttl),
+            rcode::NXDOMAIN => negative_ttl, // RFC 2308, section 5: without a SOA it is not cached
+            _ => None,
+        };
+        let question_len = u16::try_from(question_len).ok()?;
+        Some(Self { wire: wire.into(), ttl_at: ttl_at.into(), question_len, ttl: ttl.unwrap_or(0), rcode })
+    }
+
+    /// Seconds that it may be kept; 0 = not at all.
+    pub fn ttl(&self) -> u32 {
+        self.ttl
+    }
+
+    /// The response code, extended bits included.
+    pub fn rcode(&self) -> u16 {
+        self.rcode
+    }
+
+    /// The message as it came, without OPT.
+    pub fn wire(&self) -> &[u8] {
+        &self.wire
+    }
+
+    /// Octets that it occupies in memory.
+    pub fn size(&self) -> usize {
+        size_of::<Self>() + self.wire.len() + 2 * self.ttl_at.len()
+    }
+
+    /// The answer section with every name uncompressed: owner, type, TTL, rdata. For answers that are put behind
+    /// another record; rare, so by the library. `None` where it cannot be decoded.
+    pub fn answer_records(&self) -> Option<Vec<(Name, u16, u32, Vec<u8>)>> {
+        let decoded = Message::from_vec(&self.wire).ok()?;
+        let mut records = Vec::with_capacity(decoded.answers.len());
+        for record in &decoded.answers {
+            let owner = Name::from_wire(&record.name.to_bytes().ok()?).ok()?;
+            records.push((owner, u16::from(record.record_type()), record.ttl, record.data.to_bytes().ok()?));
+        }
+        Some(records)
+    }
+
+    /// Writes the copy for one client.
+    pub fn write(&self, query: &Query<'_>, age: Age, error: Option<Ede<'_>>, out: &mut Vec<u8>) {
+        out.clear();
+        if usize::from(self.question_len) != query.question.len() {
+            // Another name's answer; the key makes this impossible, and an unfiltered answer must not come of it.
+            return reply::empty(query, rcode::SERVFAIL, error, out);
+        }
+        out.extend_from_slice(&self.wire);
+        put_u16(out, 0, query.id);
+        let theirs = u16_at(&self.wire, 2).unwrap_or(0);
+        // AD only for those who can read it (RFC 6840, section 5.7).
+        let asked_ad = query.dnssec_ok() || query.flags & flag::AD != 0;
+        let ad = if asked_ad { theirs & flag::AD } else { 0 };
+        let flags = flag::QR | flag::RA | ad | query.flags & (flag::RD | flag::CD) | self.rcode & flag::RCODE;
+        put_u16(out, 2, flags);
+        if let Some(place) = out.get_mut(HEADER..HEADER + query.question.len()) {
+            place.copy_from_slice(query.question);
+        }
+        for &at in &self.ttl_at {
+            let at = usize::from(at);
+            let ttl = match age {
+                Age::Fresh(seconds) => u32_at(out, at).unwrap_or(0).saturating_sub(seconds),
+                Age::Stale => STALE_TTL,
+            };
+            put_u32(out, at, ttl);
+        }
+        if let Some(edns) = query.edns {
+            reply::opt(out, self.rcode, edns.dnssec_ok, error);
+        }
+    }
+}
+
+impl TtlBounds {
+    /// A TTL with its top bit set counts as 0 (RFC 2181, section 8).
+    fn clamp(self, ttl: u32) -> u32 {
+        let ttl = if ttl > i32::MAX.cast_unsigned() { 0 } else { ttl };
+        ttl.max(self.min).min(self.max)
+    }
+}
+
+/// The message encoded anew without its OPT record: rare, so by the library.
+fn without_opt(message: &[u8]) -> Option<Vec<u8>> {
+    let mut decoded = Message::from_vec(message).ok()?;
+    decoded.edns.take()?;
+    decoded.to_vec().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const BOUNDS: TtlBounds = TtlBounds { min: 0, max: 86_400 };
+    const QUESTION: &[u8] = b"\x03wWw\x07example\x00\x00\x01\x00\x01";
+
+    fn query(edns: bool) -> Vec<u8> {
+        let mut bytes = b"\xab\xcd\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00".to_vec();
+        bytes.extend(QUESTION);
+        if edns {
+            bytes[11] = 1;
+            bytes.extend(b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00");
+        }
+        bytes
+    }
+
+    /// An upstream's answer with one A record of this TTL and an OPT record.
+    fn upstream(ttl: u32) -> Vec<u8> {
+        let mut bytes = b"\x00\x07\x81\x80\x00\x01\x00\x01\x00\x00\x00\x01\x03www\x07example\x00\x00\x01\x00\x01".to_vec();
+        bytes.extend(b"\xc0\x0c\x00\x01\x00\x01");
+        bytes.extend(ttl.to_be_bytes());
+        bytes.extend(b"\x00\x04\xc0\x00\x02\x35\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00");
+        bytes
+    }
+
+    fn written(finished: &Finished, edns: bool, age: Age) -> Vec<u8> {
+        let packet = query(edns);
+        let mut out = Vec::new();
+        finished.write(&Query::parse(&packet).unwrap(), age, None, &mut out);
+        out
+    }
+
+    #[test]
+    fn id_letter_case_and_ttl_are_the_clients() {
+        let finished = Finished::from_upstream(&upstream(300), QUESTION.len(), BOUNDS).unwrap();
+        let out = written(&finished, false, Age::Fresh(100));
+        assert_eq!(&out[..2], b"\xab\xcd");
+        assert_eq!(&out[12..12 + QUESTION.len()], QUESTION);
+        let decoded = Message::from_vec(&out).unwrap();
+        assert_eq!(decoded.answers[0].ttl, 200);
+        assert!(decoded.edns.is_none(), "no OPT in, no OPT out");
+        assert!(Message::from_vec(&written(&finished, true, Age::Fresh(0))).unwrap().edns.is_some());
+        assert_eq!(Message::from_vec(&written(&finished, true, Age::Stale)).unwrap().answers[0].ttl, STALE_TTL);
+    }
+
+    #[test]
+    fn bounds_hold_and_a_negative_ttl_is_zero() {
+        let bounds = TtlBounds { min: 60, max: 600 };
+        for (sent, kept) in [(5, 60), (300, 300), (100_000, 600), (0x8000_0000, 60)] {
+            let finished = Finished::from_upstream(&upstream(sent), QUESTION.len(), bounds).unwrap();
+            assert_eq!(finished.ttl(), kept, "{sent}");
+        }
+    }
+
+    #[test]
+    fn an_answer_to_another_question_is_malformed() {
+        assert_eq!(Finished::from_upstream(&upstream(1), QUESTION.len() + 1, BOUNDS), Err(Malformed));
+    }
+
+    proptest! {
+        #[test]
+        fn any_octets_from_upstream_are_read_without_panic(
+            tail in proptest::collection::vec(any::<u8>(), 0..300), counts in any::<[u8; 3]>()
+        ) {
+            let mut bytes = b"\x00\x07\x81\x80\x00\x01".to_vec();
+            for count in counts { bytes.extend([0, count % 4]); }
+            bytes.extend(b"\x03www\x07example\x00\x00\x01\x00\x01");
+            bytes.extend(tail);
+            if let Ok(finished) = Finished::from_upstream(&bytes, QUESTION.len(), BOUNDS) {
+                prop_assert!(written(&finished, true, Age::Fresh(1)).len() >= HEADER);
+            }
+        }
+    }
+}
