@@ -212,6 +212,29 @@ fn every_service_lies_in_a_category_and_blocks_something() {
 }
 
 #[test]
+fn all_groups_fit_into_the_index() {
+    // The index numbers its groups in one octet; room is left for the household's own and for lists to come.
+    let data = data();
+    let groups = data.categories.len() + data.services.len();
+    assert!(groups <= 240, "{groups} categories and services");
+}
+
+#[test]
+fn the_manual_lists_every_category_and_its_default() {
+    let manual = include_str!("../../docs/lists.md");
+    for category in data().categories {
+        let plain = manual.contains(&format!("| `{}` |", category.id));
+        let marked = manual.contains(&format!("| `{}` ● |", category.id));
+        assert_eq!(
+            (plain, marked),
+            (!category.default, category.default),
+            "{}",
+            category.id
+        );
+    }
+}
+
+#[test]
 fn texts_are_there_in_both_languages() {
     let data = data();
     let differ = |text: &Text| text.sq != text.en;
