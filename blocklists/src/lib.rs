@@ -10,7 +10,9 @@
 //! in bytes and gets values back.
 #![forbid(unsafe_code)]
 
+pub mod compiled;
 pub mod data;
+pub mod index;
 pub mod name;
 pub mod read;
 pub mod rule;

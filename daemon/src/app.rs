@@ -1,0 +1,325 @@
+//! The daemon put together, from its edges inwards: every socket is a parameter, so that tests bring their own.
+//!
+//! Order of the start, and why: the configuration is validated before anything is touched; the state is opened before
+//! the ports, because its lock tells two daemons apart; the lists are read before anything is served, because until
+//! then an answer would be unfiltered; only then the service manager is told that the gateway is ready.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use isigurt_blocklists::name::Name;
+use isigurt_blocklists::rule::LocalRecord;
+use isigurt_core::cache::Cache;
+use isigurt_core::snapshot::{Answers, Snapshot};
+use isigurt_core::wire::finished::TtlBounds;
+use tokio::net::UnixListener;
+use tokio::task::JoinHandle;
+
+use crate::config::{Config, Loaded, Scheme, Server};
+use crate::dns::engine::Engine;
+use crate::dns::upstream::Upstream;
+use crate::dns::{tcp, udp};
+use crate::status::Watch;
+use crate::store::{Store, StoreError};
+use crate::sync::{self, Rules, SyncError};
+use crate::{control, web};
+
+/// Why the daemon does not start: one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The lists cannot be used.
+    #[error(transparent)]
+    Sync(#[from] SyncError),
+    /// A port cannot be had.
+    #[error("{what} {address}: {error}; {advice}")]
+    Bind {
+        /// Which service.
+        what: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        error: std::io::Error,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// The control socket cannot be made.
+    #[error("control socket {0}: {1}; make the state folder writable, or name another one with --state")]
+    Control(PathBuf, std::io::Error),
+    /// Sockets handed over by the service manager are not usable.
+    #[error("sockets from the service manager: {0}; check isigurtd.socket")]
+    Inherited(std::io::Error),
+    /// The runtime cannot start.
+    #[error("the runtime cannot start: {0}")]
+    Runtime(std::io::Error),
+}
+
+/// Everything that is open towards the outside.
+#[derive(Debug, Default)]
+pub struct Edges {
+    /// DNS over UDP.
+    pub udp: Vec<UdpSocket>,
+    /// DNS over TCP.
+    pub tcp: Vec<TcpListener>,
+    /// The web UI.
+    pub web: Vec<TcpListener>,
+}
+
+impl Edges {
+    /// Takes the service manager's sockets for DNS, or binds those of the configuration; binds those of the web UI.
+    pub fn open(config: &Config) -> Result<Self, StartError> {
+        let mut edges = Self::inherited().map_err(StartError::Inherited)?;
+        if edges.udp.is_empty() && edges.tcp.is_empty() {
+            for &address in &config.dns.listen {
+                edges.bind(address)?;
+            }
+        }
+        let (addresses, chosen) = match &config.web.listen {
+            Some(addresses) => (addresses.clone(), true),
+            None if config.state_dir == PathBuf::from("./var") => (vec![SocketAddr::from(([127, 0, 0, 1], 8080))], false),
+            None => (vec![SocketAddr::from(([0, 0, 0, 0], 8080))], false),
+        };
+        for address in addresses {
+            match TcpListener::bind(address) {
+                Ok(listener) => edges.web.push(listener),
+                Err(error) if chosen => return Err(refused("web UI on", address, error)),
+                // Filtering must not fail because a port that nobody asked for is taken.
+                Err(error) => tracing::warn!(%address, %error, "the web UI is not served; set [web] listen to another address"),
+            }
+        }
+        Ok(edges)
+    }
+
+    fn inherited() -> std::io::Result<Self> {
+        let mut edges = Self::default();
+        let mut handed = listenfd::ListenFd::from_env();
+        for place in 0..handed.len() {
+            // Each is one of the two; the other question is an error that leaves the descriptor where it is.
+            if let Ok(Some(socket)) = handed.take_udp_socket(place) {
+                edges.udp.push(socket);
+            } else if let Some(listener) = handed.take_tcp_listener(place)? {
+                edges.tcp.push(listener);
+            }
+        }
+        Ok(edges)
+    }
+
+    /// Binds both transports to one address; with port 0 to the same free port.
+    fn bind(&mut self, address: SocketAddr) -> Result<(), StartError> {
+        let mut last = None;
+        for _ in 0..if address.port() == 0 { 20 } else { 1 } {
+            let bound = bind_udp(address).and_then(|udp| {
+                let tcp = bind_tcp(udp.local_addr()?)?;
+                Ok((udp, tcp))
+            });
+            match bound {
+                Ok((udp, tcp)) => {
+                    self.udp.push(udp);
+                    self.tcp.push(tcp);
+                    return Ok(());
+                }
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(refused("DNS on", address, last.unwrap_or_else(|| std::io::ErrorKind::AddrInUse.into())))
+    }
+}
+
+fn bind_udp(address: SocketAddr) -> std::io::Result<UdpSocket> {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::DGRAM, None)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?; // [::] beside 0.0.0.0
+    }
+    let _ = socket.set_recv_buffer_size(1 << 20); // bursts; the system may give less
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+fn bind_tcp(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?; // a restart need not wait for old connections to fade
+    socket.bind(&address.into())?;
+    socket.listen(256)?;
+    Ok(socket.into())
+}
+
+fn refused(what: &'static str, address: SocketAddr, error: std::io::Error) -> StartError {
+    let advice = match error.kind() {
+        std::io::ErrorKind::AddrInUse => "another program has it: end that one (ss -lunp shows it), or listen elsewhere",
+        std::io::ErrorKind::PermissionDenied => "ports below 1024 need systemd's socket or CAP_NET_BIND_SERVICE: see docs/install.md",
+        std::io::ErrorKind::AddrNotAvailable => "this machine has no such address: correct it in the configuration",
+        _ => "correct it in the configuration",
+    };
+    StartError::Bind { what, address, error, advice }
+}
+
+/// The daemon, ready to serve.
+#[derive(Debug)]
+pub struct App {
+    loaded: Loaded,
+    state_dir: Option<PathBuf>,
+    store: Store,
+    watch: Arc<Watch>,
+    doors: Vec<JoinHandle<()>>,
+    dns: Vec<SocketAddr>,
+    web: Vec<SocketAddr>,
+}
+
+impl App {
+    /// Builds everything and starts to serve. `loaded.config` is in force; on a reload its file is read anew and
+    /// `state_dir`, where given, put in again. Needs a running runtime.
+    pub fn build(loaded: Loaded, state_dir: Option<PathBuf>, store: Store, edges: Edges) -> Result<Self, StartError> {
+        let config = &loaded.config;
+        let rules = sync::load(config, Some(&store), now())?;
+        let lists = rules.lists.clone();
+        let servers = upstream_servers(config);
+        let cache = Cache::new(u64::from(config.dns.cache.size_mib) << 20, config.dns.cache.serve_stale.0.as_secs());
+        let engine = Engine::new(snapshot(config, rules), cache, Upstream::new(&config.upstream, &servers));
+        let listen_error = |what, error| refused(what, SocketAddr::from(([0, 0, 0, 0], 0)), error);
+
+        let mut doors = Vec::new();
+        let dns: Vec<SocketAddr> = edges.udp.iter().filter_map(|socket| socket.local_addr().ok()).collect();
+        let web_at: Vec<SocketAddr> = edges.web.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let watch = Arc::new(Watch::new(engine.clone(), dns.clone(), lists));
+        for socket in edges.udp {
+            udp::prepare(&socket).map_err(|error| listen_error("DNS on", error))?;
+            let socket = tokio::net::UdpSocket::from_std(socket).map_err(|error| listen_error("DNS on", error))?;
+            doors.push(tokio::spawn(udp::serve(engine.clone(), socket)));
+        }
+        for listener in edges.tcp {
+            doors.push(tokio::spawn(tcp::serve(engine.clone(), stream(listener).map_err(|error| listen_error("DNS on", error))?)));
+        }
+        for listener in edges.web {
+            doors.push(tokio::spawn(web::serve(stream(listener).map_err(|error| listen_error("web UI on", error))?)));
+        }
+        let control: UnixListener = control::bind(&config.state_dir)
+            .map_err(|error| StartError::Control(control::path(&config.state_dir), error))?;
+        doors.push(tokio::spawn(control::serve(control, watch.clone())));
+        Ok(Self { loaded, state_dir, store, watch, doors, dns, web: web_at })
+    }
+
+    /// Addresses that DNS is served on.
+    pub fn dns(&self) -> &[SocketAddr] {
+        &self.dns
+    }
+
+    /// Addresses that the web UI is served on.
+    pub fn web(&self) -> &[SocketAddr] {
+        &self.web
+    }
+
+    /// Rules in force.
+    pub fn rules(&self) -> usize {
+        self.watch.engine().snapshot().index.len()
+    }
+
+    /// Reads configuration and lists anew and puts them in force; on any error what is in force stays.
+    pub async fn reload(&mut self) {
+        let file = self.loaded.file.clone();
+        let (store, state_dir) = (self.store.clone(), self.state_dir.clone());
+        let work = move || -> Result<(Loaded, Rules), String> {
+            let mut loaded = Config::load(file.as_deref()).map_err(|problem| problem.to_string())?;
+            if let Some(state_dir) = state_dir {
+                loaded.config.state_dir = state_dir;
+            }
+            let rules = sync::load(&loaded.config, Some(&store), now()).map_err(|error| error.to_string())?;
+            Ok((loaded, rules))
+        };
+        let outcome = tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.to_string()));
+        match outcome {
+            Ok((loaded, rules)) => {
+                let (old, new) = (&self.loaded.config, &loaded.config);
+                if old.dns.listen != new.dns.listen || old.upstream != new.upstream || old.web != new.web || old.dns.cache != new.dns.cache {
+                    tracing::warn!("addresses, upstream servers and the cache's size change at the next restart only");
+                }
+                let lists = rules.lists.clone();
+                self.watch.engine().swap(snapshot(new, rules));
+                self.watch.reloaded(Ok(lists));
+                self.loaded = loaded;
+                tracing::info!(rules = self.rules(), "reloaded");
+            }
+            Err(reason) => {
+                tracing::error!(%reason, "reload failed; what was in force before stays");
+                self.watch.reloaded(Err(reason));
+            }
+        }
+    }
+
+    /// Stops taking queries, lets those under way end (at most three seconds), and leaves nothing behind.
+    pub async fn drain(self) {
+        for door in &self.doors {
+            door.abort();
+        }
+        let engine = self.watch.engine();
+        for _ in 0..60 {
+            if engine.idle() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await; // the last replies' turn to be sent
+        let _ = std::fs::remove_file(control::path(&self.loaded.config.state_dir));
+    }
+}
+
+fn stream(listener: TcpListener) -> std::io::Result<tokio::net::TcpListener> {
+    listener.set_nonblocking(true)?;
+    tokio::net::TcpListener::from_std(listener)
+}
+
+/// Seconds since 1970 on the system's clock.
+pub fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+/// What the line reads.
+pub fn snapshot(config: &Config, rules: Rules) -> Snapshot {
+    let mut local: HashMap<Name, Vec<LocalRecord>> = HashMap::new();
+    for record in &config.local.records {
+        local.entry(record.name.clone()).or_default().push(record.record.clone());
+    }
+    Snapshot {
+        index: rules.index,
+        profile: rules.profile,
+        allow_from: config.client_nets(),
+        answers: Answers {
+            block: config.dns.block_answer,
+            block_ttl: config.dns.block_ttl,
+            site: config.settings.site,
+            ttl: TtlBounds { min: config.dns.cache.min_ttl, max: config.dns.cache.max_ttl },
+        },
+        forwarded: config.upstream.zones.iter().flat_map(|zone| zone.zones.iter().cloned()).collect(),
+        local,
+    }
+}
+
+/// The configured servers, or the system's, without this gateway itself.
+fn upstream_servers(config: &Config) -> Vec<Server> {
+    if !config.upstream.servers.is_empty() {
+        return config.upstream.servers.clone();
+    }
+    let text = std::fs::read("/etc/resolv.conf").unwrap_or_default();
+    let system = resolv_conf::Config::parse(&text).map(|system| system.nameservers).unwrap_or_default();
+    let servers: Vec<Server> = system
+        .iter()
+        .map(|server| Server { scheme: Scheme::Udp, address: SocketAddr::new(IpAddr::from(server), 53) })
+        .filter(|server| {
+            let own = config.dns.listen.iter().any(|listen| {
+                listen.port() == 53 && (listen.ip() == server.address.ip() || listen.ip().is_unspecified() && server.address.ip().is_loopback())
+            });
+            !own
+        })
+        .collect();
+    if servers.is_empty() {
+        tracing::warn!("no upstream server in /etc/resolv.conf: only blocked and local names are answered; set [upstream] servers");
+    }
+    servers
+}

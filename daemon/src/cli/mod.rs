@@ -1,0 +1,165 @@
+//! The command line: parses, runs one command, turns its outcome into an exit code.
+
+mod lists;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use isigurt_blocklists::read::rdata;
+
+use crate::config::{Config, Loaded};
+use crate::control::{self, Request, Response};
+use crate::{app, explain, sync};
+
+/// A DNS filter that keeps children safe on a home router or a school gateway.
+#[derive(Debug, Parser)]
+#[command(name = "isigurtd", version)]
+pub struct Cli {
+    /// Configuration file [default: /etc/isigurt/isigurtd.toml; without it, built-in defaults]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// State folder, instead of the configuration's
+    #[arg(long, global = true, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Print data as JSON
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve in the foreground (the default)
+    Run,
+    /// Validate the configuration
+    Check,
+    /// Explain why a name is blocked or not
+    Why {
+        /// The name
+        name: String,
+        /// Query type
+        #[arg(long = "type", value_name = "TYPE", default_value = "A")]
+        qtype: String,
+        /// Read configuration and lists instead of asking the running daemon
+        #[arg(long)]
+        offline: bool,
+    },
+    /// Work with lists
+    #[command(subcommand)]
+    Lists(lists::Command),
+    /// Show how the running daemon stands
+    Status,
+}
+
+/// Runs the command; errors go to standard error as one line.
+pub fn run(cli: Cli) -> ExitCode {
+    let outcome = match &cli.command {
+        None | Some(Command::Run) => run::run(&cli),
+        Some(Command::Check) => check(&cli),
+        Some(Command::Why { name, qtype, offline }) => why(&cli, name, qtype, *offline),
+        Some(Command::Lists(command)) => lists::run(&cli, command),
+        Some(Command::Status) => status(&cli),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln_line(&format!("isigurtd: {reason}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Cli {
+    fn load(&self) -> Result<Loaded, String> {
+        let mut loaded = Config::load(self.config.as_deref()).map_err(|problem| problem.to_string())?;
+        if let Some(state) = &self.state {
+            loaded.config.state_dir.clone_from(state);
+        }
+        Ok(loaded)
+    }
+
+    /// Asks the running daemon.
+    fn ask(&self, request: &Request) -> Result<Response, String> {
+        let state_dir = self.load()?.config.state_dir;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+        runtime.block_on(control::ask(&state_dir, request)).map_err(|error| {
+            format!(
+                "no daemon answers at {}: {error}; start it with `isigurtd run`, or name its state folder with --state",
+                control::path(&state_dir).display()
+            )
+        })
+    }
+
+    fn print<T: serde::Serialize + std::fmt::Display>(&self, value: &T) -> Result<(), String> {
+        let text = if self.json {
+            serde_json::to_string_pretty(value).map_err(|error| error.to_string())?
+        } else {
+            value.to_string()
+        };
+        println_line(&text);
+        Ok(())
+    }
+}
+
+fn check(cli: &Cli) -> Result<(), String> {
+    let loaded = cli.load()?;
+    let place = loaded.file.as_ref().map_or_else(|| "built-in defaults".to_owned(), |file| file.display().to_string());
+    for warning in &loaded.warnings {
+        eprintln_line(&format!("{place}:{}: warning: {}", warning.line, warning.what));
+    }
+    for warning in category_warnings(&loaded.config) {
+        eprintln_line(&format!("{place}: warning: {warning}"));
+    }
+    println_line(&format!("{place}: ok, {} list(s) of its own", loaded.config.lists.len()));
+    Ok(())
+}
+
+/// Categories of lists that no built-in one bears: legal, and often a slip.
+fn category_warnings(config: &Config) -> Vec<String> {
+    let Ok(data) = isigurt_blocklists::data::built_in() else { return Vec::new() };
+    let known: Vec<String> = data.categories.into_iter().map(|category| category.id).collect();
+    let unknown = config.lists.iter().filter_map(|list| Some((list.id.as_str(), list.category.as_ref()?)));
+    unknown
+        .filter(|(_, category)| !known.contains(category))
+        .map(|(id, category)| {
+            let near = crate::config::nearest(category, &known).map_or_else(String::new, |near| format!("; did you mean \"{near}\"?"));
+            format!("list \"{id}\": category \"{category}\" is new{near}")
+        })
+        .collect()
+}
+
+fn why(cli: &Cli, name: &str, qtype: &str, offline: bool) -> Result<(), String> {
+    let qtype = rdata::rtype(qtype).ok_or(format!("unknown record type {qtype:?}; try A, AAAA, HTTPS or TXT"))?;
+    if offline {
+        let config = cli.load()?.config;
+        let rules = sync::load(&config, None, app::now()).map_err(|error| error.to_string())?;
+        return cli.print(&explain::explain(&app::snapshot(&config, rules), name, qtype)?);
+    }
+    match cli.ask(&Request::Why { name: name.to_owned(), qtype })? {
+        Response::Why(explanation) => cli.print(&*explanation),
+        Response::Error { reason } => Err(reason),
+        Response::Status(_) => Err("the daemon answered something else; is it of another version?".to_owned()),
+    }
+}
+
+fn status(cli: &Cli) -> Result<(), String> {
+    match cli.ask(&Request::Status)? {
+        Response::Status(status) => cli.print(&*status),
+        Response::Error { reason } => Err(reason),
+        Response::Why(_) => Err("the daemon answered something else; is it of another version?".to_owned()),
+    }
+}
+
+/// A closed pipe (`isigurtd status | head`) is no error.
+fn println_line(text: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+fn eprintln_line(text: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

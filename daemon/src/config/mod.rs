@@ -1,0 +1,446 @@
+//! The configuration file: typed, validated, and honest about what it does not know.
+//!
+//! Unknown keys are errors that name the nearest known one; every error names file, line and column. A key that this
+//! version reads without acting on it is a warning, never silence.
+
+mod problem;
+mod value;
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use isigurt_blocklists::name::Name;
+use isigurt_blocklists::read::Format;
+use isigurt_core::snapshot::{BlockAnswer, Site};
+use serde::Deserialize;
+
+pub(crate) use problem::nearest;
+pub use problem::{Problem, Warning};
+pub use value::{ClientNet, LocalRecord, Scheme, Server, Source, Span};
+
+/// The file that is read where none is named.
+pub const DEFAULT_FILE: &str = "/etc/isigurt/isigurtd.toml";
+
+/// The whole configuration. Defaults are those of an installed gateway; [`Config::try_out`] has those of a first try.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Folder of everything that the gateway keeps.
+    pub state_dir: PathBuf,
+    /// The DNS server.
+    pub dns: Dns,
+    /// Where names are resolved.
+    pub upstream: Upstream,
+    /// The local network's own names.
+    pub local: Local,
+    /// Lists beside the built-in ones.
+    pub lists: Vec<List>,
+    /// The national platform.
+    pub platform: Option<Platform>,
+    /// The web UI.
+    pub web: Web,
+    /// The query log.
+    pub log: Log,
+    /// Metrics for Prometheus.
+    pub metrics: Option<Metrics>,
+    /// The firewall.
+    pub firewall: Firewall,
+    /// Where the gateway stands.
+    pub settings: Settings,
+}
+
+/// `[dns]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Dns {
+    /// Addresses served over UDP and TCP.
+    pub listen: Vec<SocketAddr>,
+    /// UDP worker threads, 0 = one a core.
+    pub threads: u16,
+    /// Who may ask.
+    pub allow_from: Vec<ClientNet>,
+    /// How blocked names are answered.
+    pub block_answer: BlockAnswer,
+    /// TTL of such answers, seconds.
+    pub block_ttl: u32,
+    /// Encrypted listeners.
+    pub tls: Option<Tls>,
+    /// The cache.
+    pub cache: Cache,
+    /// Bounds on what one client may ask.
+    pub rate_limit: RateLimit,
+}
+
+/// `[dns.tls]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// Name in the certificate.
+    pub hostname: String,
+    /// Certificate chain, PEM.
+    pub certificate: Option<PathBuf>,
+    /// Private key, PEM.
+    pub key: Option<PathBuf>,
+    /// DNS over TLS.
+    #[serde(default)]
+    pub dot: Vec<SocketAddr>,
+    /// DNS over HTTPS.
+    #[serde(default)]
+    pub doh: Vec<SocketAddr>,
+    /// DNS over QUIC.
+    #[serde(default)]
+    pub doq: Vec<SocketAddr>,
+}
+
+/// `[dns.cache]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cache {
+    /// Size in MiB.
+    pub size_mib: u16,
+    /// How long past its time an answer may be served when every upstream is dead.
+    pub serve_stale: Span,
+    /// Refresh popular names before they expire.
+    pub prefetch: bool,
+    /// Shorter TTLs are raised to this, seconds.
+    pub min_ttl: u32,
+    /// Longer TTLs are lowered to this, seconds.
+    pub max_ttl: u32,
+}
+
+/// `[dns.rate_limit]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RateLimit {
+    /// Queries a second and client, 0 = no limit.
+    pub per_client_qps: u32,
+}
+
+/// Order in which upstream servers are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Strategy {
+    /// The one that answered fastest lately.
+    #[default]
+    Fastest,
+    /// As written.
+    Sequential,
+    /// The two fastest at once.
+    Parallel,
+}
+
+/// DNSSEC validation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dnssec {
+    /// Answers are checked.
+    #[default]
+    Validate,
+    /// Answers are passed on as they are.
+    Off,
+}
+
+/// `[upstream]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Upstream {
+    /// Servers; none = those of the system.
+    pub servers: Vec<Server>,
+    /// Servers that resolve the others' names.
+    pub bootstrap: Vec<Server>,
+    /// Order of asking.
+    pub strategy: Strategy,
+    /// How long one query may take, milliseconds.
+    pub timeout_ms: u32,
+    /// Whether answers are validated.
+    pub dnssec: Dnssec,
+    /// Zones with servers of their own.
+    #[serde(rename = "zone")]
+    pub zones: Vec<Zone>,
+}
+
+/// `[[upstream.zone]]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Zone {
+    /// The zones.
+    pub zones: Vec<Name>,
+    /// Their servers.
+    pub servers: Vec<Server>,
+}
+
+/// `[local]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Local {
+    /// Domain of the local network.
+    pub domain: Name,
+    /// Lease files of a DHCP server.
+    pub leases: Vec<PathBuf>,
+    /// Records served from here.
+    pub records: Vec<LocalRecord>,
+}
+
+/// `[[lists]]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct List {
+    /// Identifier.
+    pub id: value::ListId,
+    /// Where it is.
+    pub url: Source,
+    /// Its format.
+    #[serde(default)]
+    pub format: Format,
+    /// Its category; none = the household's own list.
+    #[serde(default)]
+    pub category: Option<String>,
+    /// How often it is read anew.
+    #[serde(default)]
+    pub every: Option<Span>,
+    /// Whether a bare name means all names below it too.
+    #[serde(default)]
+    pub subdomains: Option<bool>,
+}
+
+/// `[platform]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Platform {
+    /// Repository and report intake.
+    pub url: String,
+    /// Trust anchor.
+    pub root: PathBuf,
+    /// How often it is asked for news.
+    #[serde(default)]
+    pub poll: Option<Span>,
+}
+
+/// `[web]`.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Web {
+    /// Addresses of the web UI; `None` = not said.
+    pub listen: Option<Vec<SocketAddr>>,
+    /// The same, encrypted.
+    pub https: Vec<SocketAddr>,
+    /// Addresses of the block page.
+    pub block_page: Vec<SocketAddr>,
+}
+
+/// What the query log keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogQueries {
+    /// Everything.
+    #[default]
+    Full,
+    /// Without who asked.
+    Anonymous,
+    /// Blocked queries only.
+    BlockedOnly,
+    /// Nothing.
+    Off,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// What is kept.
+    pub queries: LogQueries,
+    /// For how long.
+    pub keep: Span,
+}
+
+/// `[metrics]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    /// Address.
+    pub listen: SocketAddr,
+}
+
+/// `[firewall]`.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Firewall {
+    /// Whether rules are set.
+    pub enabled: bool,
+    /// Interfaces of the local network.
+    pub lan: Vec<String>,
+    /// Profiles that may only reach what they resolved here.
+    pub strict: Vec<String>,
+}
+
+/// `[settings]`.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Home or school.
+    pub site: Site,
+    /// Profile of devices that none matches.
+    pub default_profile: Option<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            state_dir: PathBuf::from("/var/lib/isigurt"),
+            dns: Dns::default(),
+            upstream: Upstream::default(),
+            local: Local::default(),
+            lists: Vec::new(),
+            platform: None,
+            web: Web::default(),
+            log: Log::default(),
+            metrics: None,
+            firewall: Firewall::default(),
+            settings: Settings::default(),
+        }
+    }
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self {
+            listen: vec![
+                SocketAddr::from((Ipv4Addr::UNSPECIFIED, 53)),
+                SocketAddr::from((Ipv6Addr::UNSPECIFIED, 53)),
+            ],
+            threads: 0,
+            allow_from: vec![ClientNet::Private],
+            block_answer: BlockAnswer::default(),
+            block_ttl: 10,
+            tls: None,
+            cache: Cache::default(),
+            rate_limit: RateLimit::default(),
+        }
+    }
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self { size_mib: 32, serve_stale: Span::days(1), prefetch: true, min_ttl: 0, max_ttl: 86_400 }
+    }
+}
+
+impl Default for RateLimit {
+    fn default() -> Self {
+        Self { per_client_qps: 500 }
+    }
+}
+
+impl Default for Upstream {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            bootstrap: Vec::new(),
+            strategy: Strategy::default(),
+            timeout_ms: 2000,
+            dnssec: Dnssec::default(),
+            zones: Vec::new(),
+        }
+    }
+}
+
+impl Default for Local {
+    fn default() -> Self {
+        Self { domain: value::home_arpa(), leases: Vec::new(), records: Vec::new() }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { queries: LogQueries::default(), keep: Span::days(30) }
+    }
+}
+
+/// A configuration with what is to be said about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// The file it came from, if any.
+    pub file: Option<PathBuf>,
+    /// What is read but not acted on.
+    pub warnings: Vec<Warning>,
+}
+
+impl Config {
+    /// A first try without root and without a file: loopback, high ports, state beside the caller.
+    pub fn try_out() -> Self {
+        let mut config = Self { state_dir: PathBuf::from("./var"), ..Self::default() };
+        config.dns.listen = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 5353))];
+        config
+    }
+
+    /// Reads the file that was named, else [`DEFAULT_FILE`], else falls back to [`Config::try_out`].
+    pub fn load(named: Option<&Path>) -> Result<Loaded, Problem> {
+        let (path, must_exist) = match named {
+            Some(path) => (path, true),
+            None => (Path::new(DEFAULT_FILE), false),
+        };
+        match std::fs::read_to_string(path) {
+            Ok(text) => {
+                let (config, warnings) = Self::parse(&text, path)?;
+                Ok(Loaded { config, file: Some(path.to_owned()), warnings })
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => {
+                Ok(Loaded { config: Self::try_out(), file: None, warnings: Vec::new() })
+            }
+            Err(error) => Err(Problem::unreadable(path, &error)),
+        }
+    }
+
+    /// Reads the text of a file; relative paths of lists start at the file's folder.
+    pub fn parse(text: &str, path: &Path) -> Result<(Self, Vec<Warning>), Problem> {
+        let mut config: Self = toml::from_str(text).map_err(|error| Problem::toml(path, text, &error))?;
+        config.validate().map_err(|(key, what)| Problem::at_key(path, text, key, what))?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        for list in &mut config.lists {
+            list.url.resolve(folder);
+        }
+        Ok((config, problem::warnings(text)))
+    }
+
+    /// What spans more than one key: the key to point at, and what is wrong.
+    fn validate(&self) -> Result<(), (&'static str, String)> {
+        if self.dns.listen.is_empty() {
+            return Err(("listen", "at least one address to listen on is expected".to_owned()));
+        }
+        if self.dns.threads > 256 {
+            return Err(("threads", "0 to 256 threads are expected".to_owned()));
+        }
+        if self.dns.block_ttl > 86_400 {
+            return Err(("block_ttl", "0 to 86400 seconds are expected".to_owned()));
+        }
+        if self.dns.cache.min_ttl > self.dns.cache.max_ttl {
+            return Err(("min_ttl", "min_ttl is greater than max_ttl".to_owned()));
+        }
+        if !(50..=60_000).contains(&self.upstream.timeout_ms) {
+            return Err(("timeout_ms", "50 to 60000 milliseconds are expected".to_owned()));
+        }
+        for (place, list) in self.lists.iter().enumerate() {
+            if self.lists.iter().take(place).any(|other| other.id == list.id) {
+                return Err(("id", format!("two lists have the id {:?}", list.id.as_str())));
+            }
+        }
+        let zones = self.upstream.zones.iter().flat_map(|zone| &zone.servers);
+        for server in self.upstream.servers.iter().chain(zones) {
+            if self.dns.listen.contains(&server.address) {
+                return Err(("servers", format!("upstream {server} is this gateway itself: queries would loop")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Networks that may ask.
+    pub fn client_nets(&self) -> Vec<IpNet> {
+        self.dns.allow_from.iter().flat_map(ClientNet::nets).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

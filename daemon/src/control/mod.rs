@@ -1,0 +1,109 @@
+//! The control socket: how the commands talk to the running daemon.
+//!
+//! A UNIX socket in the state folder, for its owner only. One line of JSON asks, one line of JSON answers.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+
+use crate::explain::{self, Explanation};
+use crate::status::{Status, Watch};
+
+/// Longest line that is read, octets.
+const LARGEST: u64 = 1 << 20;
+
+/// What may be asked.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "lowercase")]
+pub enum Request {
+    /// How the daemon stands.
+    Status,
+    /// What applies to a name, and why.
+    Why {
+        /// The name.
+        name: String,
+        /// The query type.
+        qtype: u16,
+    },
+}
+
+/// What is answered.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "lowercase")]
+pub enum Response {
+    /// How the daemon stands.
+    Status(Box<Status>),
+    /// What applies.
+    Why(Box<Explanation>),
+    /// Why there is no answer.
+    Error {
+        /// One line.
+        reason: String,
+    },
+}
+
+/// The socket's place in a state folder.
+pub fn path(state_dir: &Path) -> PathBuf {
+    state_dir.join("control.sock")
+}
+
+/// Binds the socket; what an earlier run left behind is taken away. The state database's lock makes sure that no other
+/// daemon serves there.
+pub fn bind(state_dir: &Path) -> io::Result<UnixListener> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = path(state_dir);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Serves the socket until the task is ended.
+pub async fn serve(listener: UnixListener, watch: Arc<Watch>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let watch = watch.clone();
+        tokio::spawn(async move {
+            let _ = tokio::time::timeout(Duration::from_secs(10), one(stream, &watch)).await;
+        });
+    }
+}
+
+async fn one(stream: UnixStream, watch: &Watch) -> io::Result<()> {
+    let (from, mut to) = stream.into_split();
+    let mut line = String::new();
+    BufReader::new(from.take(LARGEST)).read_line(&mut line).await?;
+    let response = match serde_json::from_str(&line) {
+        Ok(Request::Status) => Response::Status(Box::new(watch.status())),
+        Ok(Request::Why { name, qtype }) => match explain::explain(&watch.engine().snapshot(), &name, qtype) {
+            Ok(explanation) => Response::Why(Box::new(explanation)),
+            Err(reason) => Response::Error { reason },
+        },
+        Err(error) => Response::Error { reason: error.to_string() },
+    };
+    let mut octets = serde_json::to_vec(&response)?;
+    octets.push(b'\n');
+    to.write_all(&octets).await
+}
+
+/// Asks the daemon whose state is in `state_dir`.
+pub async fn ask(state_dir: &Path, request: &Request) -> io::Result<Response> {
+    let mut stream = UnixStream::connect(path(state_dir)).await?;
+    let mut octets = serde_json::to_vec(request)?;
+    octets.push(b'\n');
+    stream.write_all(&octets).await?;
+    let mut answer = String::new();
+    BufReader::new(stream.take(LARGEST)).read_line(&mut answer).await?;
+    Ok(serde_json::from_str(&answer)?)
+}

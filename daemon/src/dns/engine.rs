@@ -1,0 +1,187 @@
+//! What every door shares: the snapshot, the cache, the upstream, the clock and the counters.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use isigurt_core::cache::Cache;
+use isigurt_core::snapshot::Snapshot;
+use isigurt_core::step::{self, Failure, Job, Kind, Peer, Step};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+
+use super::upstream::Upstream;
+
+/// Queries that may wait for an upstream at once; what comes beyond is answered SERVFAIL at once.
+const WAITING: usize = 4096;
+
+/// The engine behind all doors.
+#[derive(Debug)]
+pub struct Engine {
+    snapshot: ArcSwap<Snapshot>,
+    cache: Cache,
+    upstream: Upstream,
+    waiting: Semaphore,
+    started: Instant,
+    counters: Counters,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    queries: AtomicU64,
+    blocked: AtomicU64,
+    cached: AtomicU64,
+    forwarded: AtomicU64,
+    local: AtomicU64,
+    refused: AtomicU64,
+    faults: AtomicU64,
+    stale: AtomicU64,
+    failed: AtomicU64,
+    dropped: AtomicU64,
+}
+
+/// Queries since the start, by what became of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// All packets.
+    pub queries: u64,
+    /// Blocked or rewritten.
+    pub blocked: u64,
+    /// Answered from the cache.
+    pub cached: u64,
+    /// Answered by an upstream.
+    pub forwarded: u64,
+    /// Special-use names and local records.
+    pub local: u64,
+    /// Clients or kinds of query that are not served.
+    pub refused: u64,
+    /// Malformed.
+    pub faults: u64,
+    /// Answered stale, because no upstream answered.
+    pub stale: u64,
+    /// Not answered by any upstream.
+    pub failed: u64,
+    /// Not answered on purpose.
+    pub dropped: u64,
+}
+
+/// What a door does next.
+#[derive(Debug)]
+pub enum Next {
+    /// Send what stands in the buffer.
+    Send,
+    /// Wait for an upstream with [`Engine::resolve`], then send.
+    Wait(Box<Job>),
+    /// Send nothing.
+    Nothing,
+}
+
+impl Engine {
+    /// An engine that starts with this snapshot.
+    pub fn new(snapshot: Snapshot, cache: Cache, upstream: Upstream) -> Arc<Self> {
+        Arc::new(Self {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            cache,
+            upstream,
+            waiting: Semaphore::new(WAITING),
+            started: Instant::now(),
+            counters: Counters::default(),
+        })
+    }
+
+    /// Puts a new snapshot in force; queries under way end with the old one.
+    pub fn swap(&self, snapshot: Snapshot) {
+        self.snapshot.store(Arc::new(snapshot));
+    }
+
+    /// The snapshot in force.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Takes one packet down the line; never waits.
+    pub fn serve(&self, peer: &Peer, packet: &[u8], out: &mut Vec<u8>) -> Next {
+        self.counters.queries.fetch_add(1, Ordering::Relaxed);
+        let snapshot = self.snapshot.load();
+        self.next(step::step(&snapshot, &self.cache, peer, packet, self.now_ms(), out))
+    }
+
+    /// Asks the upstream and writes the reply; `false` where there is none to send.
+    pub async fn resolve(&self, job: &Job, out: &mut Vec<u8>) -> bool {
+        let answer = match self.waiting.try_acquire() {
+            Ok(_place) => self.upstream.resolve(&job.key).await,
+            Err(_) => Err(Failure::Unreachable),
+        };
+        let snapshot = self.snapshot.load_full();
+        let answer = answer.as_deref().map_err(|failure| *failure);
+        let step = step::finish(&snapshot, &self.cache, job, answer, self.now_ms(), out);
+        matches!(self.next(step), Next::Send)
+    }
+
+    fn next(&self, step: Step) -> Next {
+        let (counter, next) = match step {
+            Step::Upstream(job) => return Next::Wait(job),
+            Step::Drop => (&self.counters.dropped, Next::Nothing),
+            Step::Reply(kind) => (self.counter(kind), Next::Send),
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        next
+    }
+
+    fn counter(&self, kind: Kind) -> &AtomicU64 {
+        match kind {
+            Kind::Fault => &self.counters.faults,
+            Kind::Refused => &self.counters.refused,
+            Kind::Local => &self.counters.local,
+            Kind::Blocked => &self.counters.blocked,
+            Kind::Cached => &self.counters.cached,
+            Kind::Forwarded => &self.counters.forwarded,
+            Kind::Stale => &self.counters.stale,
+            Kind::Failed => &self.counters.failed,
+        }
+    }
+
+    /// Queries since the start.
+    pub fn counts(&self) -> Counts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let Counters { queries, blocked, cached, forwarded, local, refused, faults, stale, failed, dropped } =
+            &self.counters;
+        Counts {
+            queries: read(queries),
+            blocked: read(blocked),
+            cached: read(cached),
+            forwarded: read(forwarded),
+            local: read(local),
+            refused: read(refused),
+            faults: read(faults),
+            stale: read(stale),
+            failed: read(failed),
+            dropped: read(dropped),
+        }
+    }
+
+    /// Entries and octets in the cache.
+    pub fn cache_usage(&self) -> (usize, u64) {
+        self.cache.usage()
+    }
+
+    /// The upstream servers as a person reads them, with whether the last query to each was answered.
+    pub fn upstreams(&self) -> Vec<(String, bool)> {
+        self.upstream.servers()
+    }
+
+    /// Whether no query waits for an upstream.
+    pub fn idle(&self) -> bool {
+        self.waiting.available_permits() == WAITING
+    }
+
+    /// Seconds since the start.
+    pub fn uptime_s(&self) -> u64 {
+        self.started.elapsed().as_secs()
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}

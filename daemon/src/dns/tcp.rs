@@ -1,0 +1,145 @@
+//! The TCP door (RFC 7766): many queries on a connection, answered as they are ready, out of order if need be.
+//!
+//! A client gets a bounded number of connections, a bounded number of queries under way on each, and a bounded time
+//! for a message; a malformed message gets its FORMERR and the connection is closed.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use isigurt_core::step::{Peer, Transport};
+use isigurt_core::wire::HEADER;
+use isigurt_core::wire::query::{Fault, Query};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
+
+use super::engine::{Engine, Next};
+
+/// Connections in all.
+const CONNECTIONS: usize = 1024;
+/// Connections of one client.
+const PER_CLIENT: usize = 32;
+/// Queries under way on one connection.
+const UNDER_WAY: usize = 64;
+/// Idle time after which a connection is closed.
+const IDLE: Duration = Duration::from_secs(10);
+/// Time for the rest of a message whose first octet has come.
+const MESSAGE: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Default)]
+struct Clients(Mutex<HashMap<IpAddr, usize>>);
+
+/// A client's place, given back when it is dropped.
+struct Place(Arc<Clients>, IpAddr);
+
+impl Clients {
+    fn enter(self: &Arc<Self>, client: IpAddr) -> Option<Place> {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = held.entry(client).or_default();
+        if *count >= PER_CLIENT {
+            return None;
+        }
+        *count += 1;
+        Some(Place(self.clone(), client))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut held = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = held.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                held.remove(&self.1);
+            }
+        }
+    }
+}
+
+/// Serves one listener until the task is ended.
+pub async fn serve(engine: Arc<Engine>, listener: TcpListener) {
+    let clients = Arc::new(Clients::default());
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let (stream, from) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::debug!(%error, "accepting a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await; // out of descriptors: let some end
+                continue;
+            }
+        };
+        let (Ok(place), Some(client)) = (places.clone().try_acquire_owned(), clients.enter(from.ip())) else {
+            continue; // too many; the client sees a closed connection
+        };
+        let engine = engine.clone();
+        tokio::spawn(async move {
+            connection(engine, stream, from).await;
+            drop((place, client));
+        });
+    }
+}
+
+async fn connection(engine: Arc<Engine>, stream: TcpStream, from: SocketAddr) {
+    let _ = stream.set_nodelay(true);
+    let peer = Peer { addr: from, local: stream.local_addr().ok().map(|local| local.ip()), transport: Transport::Tcp };
+    let (mut from_client, mut to_client) = stream.into_split();
+    let (answers, mut ready) = mpsc::channel::<Vec<u8>>(UNDER_WAY);
+    let writer = tokio::spawn(async move {
+        while let Some(answer) = ready.recv().await {
+            let Ok(length) = u16::try_from(answer.len()) else { continue };
+            let framed = [&length.to_be_bytes()[..], &answer].concat();
+            match timeout(MESSAGE, to_client.write_all(&framed)).await {
+                Ok(Ok(())) => {}
+                _ => break,
+            }
+        }
+    });
+    let under_way = Arc::new(Semaphore::new(UNDER_WAY));
+    while let Some(packet) = message(&mut from_client).await {
+        let malformed = matches!(Query::parse(&packet), Err(Fault::Drop | Fault::Header { .. }));
+        let mut out = Vec::new();
+        match engine.serve(&peer, &packet, &mut out) {
+            Next::Send => {
+                if answers.send(out).await.is_err() {
+                    break;
+                }
+            }
+            Next::Nothing => {}
+            Next::Wait(job) => {
+                let Ok(place) = under_way.clone().acquire_owned().await else { break };
+                let (engine, answers) = (engine.clone(), answers.clone());
+                tokio::spawn(async move {
+                    if engine.resolve(&job, &mut out).await {
+                        let _ = answers.send(out).await;
+                    }
+                    drop(place);
+                });
+            }
+        }
+        if malformed {
+            break;
+        }
+    }
+    drop(answers);
+    let _ = timeout(IDLE, writer).await;
+}
+
+/// The next message; `None` at the end, after too long a silence, or where the length cannot be that of a query.
+async fn message(from_client: &mut OwnedReadHalf) -> Option<Vec<u8>> {
+    let mut length = [0; 2];
+    let (first, second) = length.split_at_mut(1);
+    timeout(IDLE, from_client.read_exact(first)).await.ok()?.ok()?;
+    timeout(MESSAGE, from_client.read_exact(second)).await.ok()?.ok()?;
+    let length = usize::from(u16::from_be_bytes(length));
+    if length < HEADER {
+        return None;
+    }
+    let mut packet = vec![0; length];
+    timeout(MESSAGE, from_client.read_exact(&mut packet)).await.ok()?.ok()?;
+    Some(packet)
+}

@@ -1,0 +1,135 @@
+//! Why a name is blocked or not, for a person and as JSON.
+
+use std::fmt;
+
+use isigurt_blocklists::index::{Hit, TagKind};
+use isigurt_blocklists::name::Name;
+use isigurt_blocklists::rule::Answer;
+use isigurt_core::policy::{self, Verdict};
+use isigurt_core::snapshot::Snapshot;
+use isigurt_core::special;
+use serde::{Deserialize, Serialize};
+
+/// What applies to a name, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The name, canonical.
+    pub name: String,
+    /// The query type, a number.
+    pub qtype: u16,
+    /// `blocked`, `allowed`, `helpline`, `special` or `local`.
+    pub verdict: String,
+    /// The profile that it was decided for.
+    pub profile: String,
+    /// The deciding rule, if there is one.
+    pub rule: Option<RuleText>,
+    /// Exceptions without which the name would be blocked.
+    pub lifted_by: Vec<RuleText>,
+}
+
+/// A rule with its place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleText {
+    /// Which names it speaks of.
+    pub rule: String,
+    /// List.
+    pub list: String,
+    /// File, or `built in`.
+    pub origin: String,
+    /// Line in it.
+    pub line: u32,
+    /// `category`, `service`, `own`, `bypass` or `helpline`.
+    pub kind: TagKind,
+    /// Category or service.
+    pub category: String,
+    /// How it is answered, where the rule says so itself.
+    pub answer: Option<String>,
+}
+
+/// Explains the verdict on `name`; the error is for a person.
+pub fn explain(snapshot: &Snapshot, name: &str, qtype: u16) -> Result<Explanation, String> {
+    let name = Name::parse(name).map_err(|error| format!("{name:?}: {error}"))?;
+    let mut explanation = Explanation {
+        name: name.to_string(),
+        qtype,
+        verdict: "allowed".to_owned(),
+        profile: snapshot.profile.name.clone(),
+        rule: None,
+        lifted_by: Vec::new(),
+    };
+    if snapshot.local.contains_key(&name) {
+        "local".clone_into(&mut explanation.verdict);
+        return Ok(explanation);
+    }
+    if special::special(name.as_ref(), qtype, snapshot.is_forwarded(name.as_ref())).is_some() {
+        "special".clone_into(&mut explanation.verdict);
+        return Ok(explanation);
+    }
+    let text = |hit: &Hit<'_>| {
+        let tag = snapshot.index.tags().get(usize::from(hit.tag.0));
+        RuleText {
+            rule: hit.pattern_text(),
+            list: hit.list.id.clone(),
+            origin: hit.list.origin.clone(),
+            line: hit.line,
+            kind: tag.map_or(TagKind::Own, |tag| tag.kind),
+            category: tag.map_or_else(String::new, |tag| tag.id.clone()),
+            answer: (*hit.answer() != Answer::Configured).then(|| answer_text(hit.answer())),
+        }
+    };
+    match policy::verdict(&snapshot.index, &snapshot.profile, name.as_ref(), qtype) {
+        Verdict::Helpline(hit) => {
+            "helpline".clone_into(&mut explanation.verdict);
+            explanation.rule = Some(text(&hit));
+        }
+        Verdict::Blocked(hit) => {
+            "blocked".clone_into(&mut explanation.verdict);
+            explanation.rule = Some(text(&hit));
+        }
+        Verdict::Allowed { lifted } => explanation.lifted_by = lifted.iter().map(text).collect(),
+    }
+    Ok(explanation)
+}
+
+fn answer_text(answer: &Answer) -> String {
+    match answer {
+        Answer::Configured => "as configured".to_owned(),
+        Answer::NxDomain => "NXDOMAIN".to_owned(),
+        Answer::NoData => "NODATA".to_owned(),
+        Answer::Refused => "REFUSED".to_owned(),
+        Answer::ServFail => "SERVFAIL".to_owned(),
+        Answer::Drop => "no answer".to_owned(),
+        Answer::TcpOnly => "over TCP only".to_owned(),
+        Answer::Records(records) => format!("{} record(s) of the list", records.len()),
+        Answer::Alias { target, below: false } => format!("alias of {target}"),
+        Answer::Alias { target, below: true } => format!("alias of the name followed by {target}"),
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, verdict, profile, rule, lifted_by, .. } = self;
+        match verdict.as_str() {
+            "helpline" => write!(out, "{name} is a helpline: never filtered, never logged")?,
+            "special" => write!(out, "{name} is a special-use name: answered here, never asked upstream")?,
+            "local" => write!(out, "{name} is answered from [local] records")?,
+            other => write!(out, "{name} is {other} (profile {profile})")?,
+        }
+        let place = |out: &mut fmt::Formatter<'_>, head: &str, text: &RuleText| {
+            write!(out, "\n  {head}: {}\n  list: {}, line {} ({})", text.rule, text.list, text.line, text.origin)?;
+            match text.kind {
+                TagKind::Own => write!(out, "\n  category: the household's own list")?,
+                TagKind::Service => write!(out, "\n  service: {}", text.category)?,
+                _ => write!(out, "\n  category: {}", text.category)?,
+            }
+            text.answer.as_ref().map_or(Ok(()), |answer| write!(out, "\n  answer: {answer}"))
+        };
+        if let Some(rule) = rule {
+            place(out, "rule", rule)?;
+        }
+        for lifted in lifted_by {
+            place(out, "lifted by exception", lifted)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,21 @@
+//! The daemon's own log: readable lines on a terminal, journal fields under systemd.
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Starts logging: to the journal where systemd reads our standard error, else to standard error. `RUST_LOG` sets
+/// what is said; the default is `info`.
+pub fn start() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,hickory_net=error,sled=warn"));
+    let registry = tracing_subscriber::registry().with(filter);
+    if std::env::var_os("JOURNAL_STREAM").is_some()
+        && let Ok(journal) = tracing_journald::layer()
+    {
+        let _ = registry.with(journal).try_init();
+        return;
+    }
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colours).with_target(false);
+    let _ = registry.with(lines).try_init();
+}

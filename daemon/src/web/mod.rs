@@ -1,0 +1,36 @@
+//! The local web server: the embedded page and the health checks.
+
+use axum::Router;
+use axum::http::header;
+use axum::response::{Html, IntoResponse};
+use axum::routing::get;
+use tokio::net::TcpListener;
+
+/// Nothing but what this server itself sends is loaded or run.
+const CONTENT_SECURITY_POLICY: &str =
+    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Serves one listener until the task is ended.
+pub async fn serve(listener: TcpListener) {
+    let app = Router::new()
+        .route("/", get(index))
+        .route("/style.css", get(style))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(|| async { "ready\n" })); // lists are in force before anything is served
+    if let Err(error) = axum::serve(listener, app).await {
+        tracing::error!(%error, "the web UI has ended");
+    }
+}
+
+async fn index() -> impl IntoResponse {
+    let headers = [
+        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    (headers, Html(isigurt_webui::INDEX))
+}
+
+async fn style() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")], isigurt_webui::STYLE)
+}
