@@ -43,6 +43,8 @@ struct Pool {
 struct Peer {
     server: Server,
     timeout: Duration,
+    /// Owns the tasks that drive the connections: when its last clone goes, they end.
+    runtime: TokioRuntimeProvider,
     udp: DnsExchange<TokioRuntimeProvider>,
     tcp: Mutex<Option<DnsExchange<TokioRuntimeProvider>>>,
     /// Smoothed time of an answer, microseconds.
@@ -143,12 +145,14 @@ impl Pool {
 
 impl Peer {
     fn new(server: Server, timeout: Duration) -> Self {
-        let udp = UdpClientStream::builder(server.address, TokioRuntimeProvider::new())
+        let runtime = TokioRuntimeProvider::new();
+        let udp = UdpClientStream::builder(server.address, runtime.clone())
             .with_timeout(Some(timeout))
             .exchange();
         Self {
             server,
             timeout,
+            runtime,
             udp,
             tcp: Mutex::default(),
             rtt_us: AtomicU32::new(0),
@@ -202,7 +206,7 @@ impl Peer {
         }
         let address: SocketAddr = self.server.address;
         let connection =
-            TcpClientStream::exchange(address, None, self.timeout, Some(256), TokioRuntimeProvider::new())
+            TcpClientStream::exchange(address, None, self.timeout, Some(256), self.runtime.clone())
                 .await
                 .map_err(|error| failure(&error))?;
         *held = Some(connection.clone());
@@ -211,6 +215,7 @@ impl Peer {
 }
 
 fn failure(error: &hickory_net::NetError) -> Failure {
+    tracing::debug!(%error, "asking upstream");
     match error {
         hickory_net::NetError::Timeout => Failure::Unreachable,
         _ => Failure::Network,
