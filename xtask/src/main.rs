@@ -1,2 +1,83 @@
-//! x
-fn main() {}
+//! Developer commands: `cargo xtask test`, `ci`, `arrows`, `licenses`.
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout)] // a program for a terminal
+
+mod arrows;
+mod licenses;
+mod tests_all;
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context as _, bail};
+use clap::Parser;
+
+/// Developer commands of iSigurt Gateway
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+enum Task {
+    /// All tests; installs the system programs that they need and that are missing
+    Test {
+        /// Handed on to `cargo test`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
+    /// Formatting, lints, documentation, licences and all tests
+    Ci,
+    /// Do imports and dependencies run along the arrows of ARCHITECTURE.md?
+    Arrows,
+    /// Are all dependencies' licences among those of deny.toml?
+    Licenses,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Task::parse() {
+        Task::Test { rest } => tests_all::run(&rest),
+        Task::Arrows => arrows::check(),
+        Task::Licenses => licenses::check(),
+        Task::Ci => {
+            step("formatting", cargo(&["fmt", "--all", "--check"]))?;
+            step("lints", cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))?;
+            let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
+            doc.env("RUSTDOCFLAGS", "-D warnings");
+            step("documentation", doc)?;
+            arrows::check()?;
+            licenses::check()?;
+            tests_all::run(&[])
+        }
+    }
+}
+
+/// The workspace's folder.
+fn root() -> PathBuf {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    here.parent().map_or(here.clone(), PathBuf::from)
+}
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments).current_dir(root());
+    command
+}
+
+/// Runs a command and says how long it took.
+fn step(what: &str, mut command: Command) -> anyhow::Result<()> {
+    println!("==> {what}");
+    let started = Instant::now();
+    let status = command.status().with_context(|| format!("{what}: cannot start {command:?}"))?;
+    if !status.success() {
+        bail!("{what} failed");
+    }
+    println!("==> {what}: {:.0} s", started.elapsed().as_secs_f32());
+    Ok(())
+}
+
+/// What `cargo metadata` says.
+fn metadata() -> anyhow::Result<serde_json::Value> {
+    let output = cargo(&["metadata", "--format-version", "1", "--locked"]).output().context("cargo metadata")?;
+    if !output.status.success() {
+        bail!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(serde_json::from_slice(&output.stdout)?)
+}

@@ -1,0 +1,62 @@
+//! All tests, with what they need.
+
+use std::process::{Command, Stdio};
+
+use anyhow::bail;
+
+use crate::{cargo, step};
+
+/// Programs that the tests start, the Debian package of each, and what it is for.
+const PROGRAMS: &[(&str, &str, &str)] = &[
+    ("dig", "bind9-dnsutils", "queries as an administrator makes them"),
+    ("kdig", "knot-dnsutils", "queries by a second client"),
+    ("nsd", "nsd", "a real authoritative server behind the gateway"),
+    ("systemd-analyze", "systemd", "the units' sandbox"),
+];
+
+pub(crate) fn run(rest: &[String]) -> anyhow::Result<()> {
+    install_missing()?;
+    // The black-box tests start the built programs.
+    step("building the programs", cargo(&["build", "--workspace", "--bins", "--locked"]))?;
+    let mut tests = cargo(&["test", "--workspace", "--locked"]);
+    tests.args(rest);
+    step("tests", tests)
+}
+
+fn install_missing() -> anyhow::Result<()> {
+    let missing: Vec<_> = PROGRAMS.iter().filter(|(program, ..)| !present(program)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for (program, package, purpose) in &missing {
+        println!("==> {program} is missing ({purpose}): installing Debian package {package}");
+    }
+    let packages: Vec<&str> = missing.iter().map(|(_, package, _)| *package).collect();
+    let sudo = if present("sudo") && !is_root() { vec!["sudo"] } else { vec![] };
+    let apt = |arguments: &[&str]| {
+        let mut words = sudo.clone();
+        words.push("apt-get");
+        words.extend(arguments);
+        let mut words = words.into_iter();
+        let mut command = Command::new(words.next().unwrap_or("apt-get"));
+        command.args(words).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()).stdout(Stdio::null());
+        command
+    };
+    if !present("apt-get") {
+        bail!("install these by hand, then run again: {}", packages.join(" "));
+    }
+    // A package may start its service when installed; the tests start their own on free ports.
+    step("apt-get update", apt(&["update"]))?;
+    step("apt-get install", apt(&[&["install", "-y", "--no-install-recommends"][..], &packages].concat()))
+}
+
+fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").output();
+    output.is_ok_and(|output| output.stdout.starts_with(b"0\n"))
+}
+
+/// Whether a program is found where programs are, administrators' folders included.
+fn present(program: &str) -> bool {
+    let path = std::env::var("PATH").unwrap_or_default();
+    path.split(':').chain(["/usr/sbin", "/sbin"]).any(|folder| std::path::Path::new(folder).join(program).is_file())
+}
