@@ -68,8 +68,16 @@ pub fn read(octets: &[u8]) -> Result<Vec<CompiledList>, CompiledError> {
     if version != VERSION {
         return Err(CompiledError::Version(version));
     }
-    let (body, sum) = rest.len().checked_sub(CHECKSUM).and_then(|at| rest.split_at_checked(at)).ok_or(CompiledError::Checksum)?;
-    let covered = octets.len().checked_sub(CHECKSUM).and_then(|end| octets.get(..end)).ok_or(CompiledError::Checksum)?;
+    let (body, sum) = rest
+        .len()
+        .checked_sub(CHECKSUM)
+        .and_then(|at| rest.split_at_checked(at))
+        .ok_or(CompiledError::Checksum)?;
+    let covered = octets
+        .len()
+        .checked_sub(CHECKSUM)
+        .and_then(|end| octets.get(..end))
+        .ok_or(CompiledError::Checksum)?;
     if blake3::hash(covered).as_bytes().as_slice() != sum {
         return Err(CompiledError::Checksum);
     }
@@ -81,8 +89,15 @@ mod tests {
     use super::*;
 
     fn sample() -> Vec<u8> {
-        let rules = crate::read::read(b"||a.example^\n@@||b.a.example^\n", Format::Auto, None).unwrap().rules;
-        let lists = [CompiledList { id: "x".into(), origin: "x.txt".into(), format: Format::Adblock, rules }];
+        let rules = crate::read::read(b"||a.example^\n@@||b.a.example^\n", Format::Auto, None)
+            .unwrap()
+            .rules;
+        let lists = [CompiledList {
+            id: "x".into(),
+            origin: "x.txt".into(),
+            format: Format::Adblock,
+            rules,
+        }];
         let mut out = Vec::new();
         write(&lists, &mut out).unwrap();
         assert_eq!(read(&out).unwrap(), lists);

@@ -81,7 +81,9 @@ impl Edges {
         }
         let (addresses, chosen) = match &config.web.listen {
             Some(addresses) => (addresses.clone(), true),
-            None if config.state_dir == PathBuf::from("./var") => (vec![SocketAddr::from(([127, 0, 0, 1], 8080))], false),
+            None if config.state_dir == PathBuf::from("./var") => {
+                (vec![SocketAddr::from(([127, 0, 0, 1], 8080))], false)
+            }
             None => (vec![SocketAddr::from(([0, 0, 0, 0], 8080))], false),
         };
         for address in addresses {
@@ -89,7 +91,9 @@ impl Edges {
                 Ok(listener) => edges.web.push(listener),
                 Err(error) if chosen => return Err(refused("web UI on", address, error)),
                 // Filtering must not fail because a port that nobody asked for is taken.
-                Err(error) => tracing::warn!(%address, %error, "the web UI is not served; set [web] listen to another address"),
+                Err(error) => {
+                    tracing::warn!(%address, %error, "the web UI is not served; set [web] listen to another address")
+                }
             }
         }
         Ok(edges)
@@ -126,7 +130,11 @@ impl Edges {
                 Err(error) => last = Some(error),
             }
         }
-        Err(refused("DNS on", address, last.unwrap_or_else(|| std::io::ErrorKind::AddrInUse.into())))
+        Err(refused(
+            "DNS on",
+            address,
+            last.unwrap_or_else(|| std::io::ErrorKind::AddrInUse.into()),
+        ))
     }
 }
 
@@ -153,12 +161,23 @@ fn bind_tcp(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 fn refused(what: &'static str, address: SocketAddr, error: std::io::Error) -> StartError {
     let advice = match error.kind() {
-        std::io::ErrorKind::AddrInUse => "another program has it: end that one (ss -lunp shows it), or listen elsewhere",
-        std::io::ErrorKind::PermissionDenied => "ports below 1024 need systemd's socket or CAP_NET_BIND_SERVICE: see docs/install.md",
-        std::io::ErrorKind::AddrNotAvailable => "this machine has no such address: correct it in the configuration",
+        std::io::ErrorKind::AddrInUse => {
+            "another program has it: end that one (ss -lunp shows it), or listen elsewhere"
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need systemd's socket or CAP_NET_BIND_SERVICE: see docs/install.md"
+        }
+        std::io::ErrorKind::AddrNotAvailable => {
+            "this machine has no such address: correct it in the configuration"
+        }
         _ => "correct it in the configuration",
     };
-    StartError::Bind { what, address, error, advice }
+    StartError::Bind {
+        what,
+        address,
+        error,
+        advice,
+    }
 }
 
 /// The daemon, ready to serve.
@@ -176,34 +195,68 @@ pub struct App {
 impl App {
     /// Builds everything and starts to serve. `loaded.config` is in force; on a reload its file is read anew and
     /// `state_dir`, where given, put in again. Needs a running runtime.
-    pub fn build(loaded: Loaded, state_dir: Option<PathBuf>, store: Store, edges: Edges) -> Result<Self, StartError> {
+    pub fn build(
+        loaded: Loaded,
+        state_dir: Option<PathBuf>,
+        store: Store,
+        edges: Edges,
+    ) -> Result<Self, StartError> {
         let config = &loaded.config;
         let rules = sync::load(config, Some(&store), now())?;
         let lists = rules.lists.clone();
         let servers = upstream_servers(config);
-        let cache = Cache::new(u64::from(config.dns.cache.size_mib) << 20, config.dns.cache.serve_stale.0.as_secs());
-        let engine = Engine::new(snapshot(config, rules), cache, Upstream::new(&config.upstream, &servers));
+        let cache = Cache::new(
+            u64::from(config.dns.cache.size_mib) << 20,
+            config.dns.cache.serve_stale.0.as_secs(),
+        );
+        let engine = Engine::new(
+            snapshot(config, rules),
+            cache,
+            Upstream::new(&config.upstream, &servers),
+        );
         let listen_error = |what, error| refused(what, SocketAddr::from(([0, 0, 0, 0], 0)), error);
 
         let mut doors = Vec::new();
-        let dns: Vec<SocketAddr> = edges.udp.iter().filter_map(|socket| socket.local_addr().ok()).collect();
-        let web_at: Vec<SocketAddr> = edges.web.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let dns: Vec<SocketAddr> = edges
+            .udp
+            .iter()
+            .filter_map(|socket| socket.local_addr().ok())
+            .collect();
+        let web_at: Vec<SocketAddr> = edges
+            .web
+            .iter()
+            .filter_map(|listener| listener.local_addr().ok())
+            .collect();
         let watch = Arc::new(Watch::new(engine.clone(), dns.clone(), lists));
         for socket in edges.udp {
             udp::prepare(&socket).map_err(|error| listen_error("DNS on", error))?;
-            let socket = tokio::net::UdpSocket::from_std(socket).map_err(|error| listen_error("DNS on", error))?;
+            let socket =
+                tokio::net::UdpSocket::from_std(socket).map_err(|error| listen_error("DNS on", error))?;
             doors.push(tokio::spawn(udp::serve(engine.clone(), socket)));
         }
         for listener in edges.tcp {
-            doors.push(tokio::spawn(tcp::serve(engine.clone(), stream(listener).map_err(|error| listen_error("DNS on", error))?)));
+            doors.push(tokio::spawn(tcp::serve(
+                engine.clone(),
+                stream(listener).map_err(|error| listen_error("DNS on", error))?,
+            )));
         }
         for listener in edges.web {
-            doors.push(tokio::spawn(web::serve(stream(listener).map_err(|error| listen_error("web UI on", error))?)));
+            doors.push(tokio::spawn(web::serve(
+                stream(listener).map_err(|error| listen_error("web UI on", error))?,
+            )));
         }
         let control: UnixListener = control::bind(&config.state_dir)
             .map_err(|error| StartError::Control(control::path(&config.state_dir), error))?;
         doors.push(tokio::spawn(control::serve(control, watch.clone())));
-        Ok(Self { loaded, state_dir, store, watch, doors, dns, web: web_at })
+        Ok(Self {
+            loaded,
+            state_dir,
+            store,
+            watch,
+            doors,
+            dns,
+            web: web_at,
+        })
     }
 
     /// Addresses that DNS is served on.
@@ -233,12 +286,20 @@ impl App {
             let rules = sync::load(&loaded.config, Some(&store), now()).map_err(|error| error.to_string())?;
             Ok((loaded, rules))
         };
-        let outcome = tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.to_string()));
+        let outcome = tokio::task::spawn_blocking(work)
+            .await
+            .unwrap_or_else(|error| Err(error.to_string()));
         match outcome {
             Ok((loaded, rules)) => {
                 let (old, new) = (&self.loaded.config, &loaded.config);
-                if old.dns.listen != new.dns.listen || old.upstream != new.upstream || old.web != new.web || old.dns.cache != new.dns.cache {
-                    tracing::warn!("addresses, upstream servers and the cache's size change at the next restart only");
+                if old.dns.listen != new.dns.listen
+                    || old.upstream != new.upstream
+                    || old.web != new.web
+                    || old.dns.cache != new.dns.cache
+                {
+                    tracing::warn!(
+                        "addresses, upstream servers and the cache's size change at the next restart only"
+                    );
                 }
                 let lists = rules.lists.clone();
                 self.watch.engine().swap(snapshot(new, rules));
@@ -284,7 +345,10 @@ pub fn now() -> i64 {
 pub fn snapshot(config: &Config, rules: Rules) -> Snapshot {
     let mut local: HashMap<Name, Vec<LocalRecord>> = HashMap::new();
     for record in &config.local.records {
-        local.entry(record.name.clone()).or_default().push(record.record.clone());
+        local
+            .entry(record.name.clone())
+            .or_default()
+            .push(record.record.clone());
     }
     Snapshot {
         index: rules.index,
@@ -294,9 +358,17 @@ pub fn snapshot(config: &Config, rules: Rules) -> Snapshot {
             block: config.dns.block_answer,
             block_ttl: config.dns.block_ttl,
             site: config.settings.site,
-            ttl: TtlBounds { min: config.dns.cache.min_ttl, max: config.dns.cache.max_ttl },
+            ttl: TtlBounds {
+                min: config.dns.cache.min_ttl,
+                max: config.dns.cache.max_ttl,
+            },
         },
-        forwarded: config.upstream.zones.iter().flat_map(|zone| zone.zones.iter().cloned()).collect(),
+        forwarded: config
+            .upstream
+            .zones
+            .iter()
+            .flat_map(|zone| zone.zones.iter().cloned())
+            .collect(),
         local,
     }
 }
@@ -307,19 +379,28 @@ fn upstream_servers(config: &Config) -> Vec<Server> {
         return config.upstream.servers.clone();
     }
     let text = std::fs::read("/etc/resolv.conf").unwrap_or_default();
-    let system = resolv_conf::Config::parse(&text).map(|system| system.nameservers).unwrap_or_default();
+    let system = resolv_conf::Config::parse(&text)
+        .map(|system| system.nameservers)
+        .unwrap_or_default();
     let servers: Vec<Server> = system
         .iter()
-        .map(|server| Server { scheme: Scheme::Udp, address: SocketAddr::new(IpAddr::from(server), 53) })
+        .map(|server| Server {
+            scheme: Scheme::Udp,
+            address: SocketAddr::new(IpAddr::from(server), 53),
+        })
         .filter(|server| {
             let own = config.dns.listen.iter().any(|listen| {
-                listen.port() == 53 && (listen.ip() == server.address.ip() || listen.ip().is_unspecified() && server.address.ip().is_loopback())
+                listen.port() == 53
+                    && (listen.ip() == server.address.ip()
+                        || listen.ip().is_unspecified() && server.address.ip().is_loopback())
             });
             !own
         })
         .collect();
     if servers.is_empty() {
-        tracing::warn!("no upstream server in /etc/resolv.conf: only blocked and local names are answered; set [upstream] servers");
+        tracing::warn!(
+            "no upstream server in /etc/resolv.conf: only blocked and local names are answered; set [upstream] servers"
+        );
     }
     servers
 }

@@ -108,21 +108,37 @@ fn answer_text(answer: &Answer) -> String {
 
 impl fmt::Display for Explanation {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, verdict, profile, rule, lifted_by, .. } = self;
+        let Self {
+            name,
+            verdict,
+            profile,
+            rule,
+            lifted_by,
+            ..
+        } = self;
         match verdict.as_str() {
             "helpline" => write!(out, "{name} is a helpline: never filtered, never logged")?,
-            "special" => write!(out, "{name} is a special-use name: answered here, never asked upstream")?,
+            "special" => write!(
+                out,
+                "{name} is a special-use name: answered here, never asked upstream"
+            )?,
             "local" => write!(out, "{name} is answered from [local] records")?,
             other => write!(out, "{name} is {other} (profile {profile})")?,
         }
         let place = |out: &mut fmt::Formatter<'_>, head: &str, text: &RuleText| {
-            write!(out, "\n  {head}: {}\n  list: {}, line {} ({})", text.rule, text.list, text.line, text.origin)?;
+            write!(
+                out,
+                "\n  {head}: {}\n  list: {}, line {} ({})",
+                text.rule, text.list, text.line, text.origin
+            )?;
             match text.kind {
                 TagKind::Own => write!(out, "\n  category: the household's own list")?,
                 TagKind::Service => write!(out, "\n  service: {}", text.category)?,
                 _ => write!(out, "\n  category: {}", text.category)?,
             }
-            text.answer.as_ref().map_or(Ok(()), |answer| write!(out, "\n  answer: {answer}"))
+            text.answer
+                .as_ref()
+                .map_or(Ok(()), |answer| write!(out, "\n  answer: {answer}"))
         };
         if let Some(rule) = rule {
             place(out, "rule", rule)?;

@@ -48,7 +48,12 @@ pub struct Watch {
 impl Watch {
     /// Watches this engine.
     pub fn new(engine: Arc<Engine>, listen: Vec<SocketAddr>, lists: Vec<ListStatus>) -> Self {
-        Self { engine, listen, lists: RwLock::new(lists), reload_error: RwLock::default() }
+        Self {
+            engine,
+            listen,
+            lists: RwLock::new(lists),
+            reload_error: RwLock::default(),
+        }
     }
 
     /// The engine.
@@ -75,16 +80,28 @@ impl Watch {
         let mut problems = Vec::new();
         for list in &lists {
             if let Some(error) = &list.last_error {
-                problems.push(format!("list {}: {error}; its last good version is in force", list.id));
+                problems.push(format!(
+                    "list {}: {error}; its last good version is in force",
+                    list.id
+                ));
             }
         }
-        if let Some(error) = self.reload_error.read().unwrap_or_else(PoisonError::into_inner).as_ref() {
+        if let Some(error) = self
+            .reload_error
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+        {
             problems.push(format!("reload failed: {error}; what was in force before stays"));
         }
         if upstreams.is_empty() {
-            problems.push("no upstream server: only blocked and local names are answered; set [upstream] servers".to_owned());
+            problems.push(
+                "no upstream server: only blocked and local names are answered; set [upstream] servers"
+                    .to_owned(),
+            );
         } else if upstreams.iter().all(|(_, answered)| !answered) {
-            problems.push("no upstream server answers; answers kept in the cache are served stale".to_owned());
+            problems
+                .push("no upstream server answers; answers kept in the cache are served stale".to_owned());
         }
         let (cache_entries, cache_octets) = self.engine.cache_usage();
         Status {
@@ -106,20 +123,50 @@ impl Watch {
 impl fmt::Display for Status {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let listen: Vec<String> = self.listen.iter().map(SocketAddr::to_string).collect();
-        writeln!(out, "isigurtd {} is {}, up {} s, on {}", self.version, self.state, self.uptime_s, listen.join(", "))?;
+        writeln!(
+            out,
+            "isigurtd {} is {}, up {} s, on {}",
+            self.version,
+            self.state,
+            self.uptime_s,
+            listen.join(", ")
+        )?;
         for problem in &self.problems {
             writeln!(out, "  problem: {problem}")?;
         }
         for (server, answered) in &self.upstreams {
-            writeln!(out, "  upstream {server}: {}", if *answered { "ok" } else { "does not answer" })?;
+            writeln!(
+                out,
+                "  upstream {server}: {}",
+                if *answered { "ok" } else { "does not answer" }
+            )?;
         }
-        let Counts { queries, blocked, cached, forwarded, .. } = self.counts;
-        writeln!(out, "  {queries} queries: {blocked} blocked, {cached} from the cache, {forwarded} from upstream")?;
-        writeln!(out, "  {} rules; cache: {} answers, {} octets", self.rules, self.cache_entries, self.cache_octets)?;
+        let Counts {
+            queries,
+            blocked,
+            cached,
+            forwarded,
+            ..
+        } = self.counts;
+        writeln!(
+            out,
+            "  {queries} queries: {blocked} blocked, {cached} from the cache, {forwarded} from upstream"
+        )?;
+        writeln!(
+            out,
+            "  {} rules; cache: {} answers, {} octets",
+            self.rules, self.cache_entries, self.cache_octets
+        )?;
         for list in self.lists.iter().filter(|list| list.loaded_at.is_some()) {
-            let age = list.loaded_at.and_then(|at| jiff::Timestamp::from_second(at).ok());
+            let age = list
+                .loaded_at
+                .and_then(|at| jiff::Timestamp::from_second(at).ok());
             let since = age.map_or_else(String::new, |at| format!(", since {at}"));
-            writeln!(out, "  list {}: {} rules, {} lines refused{since}", list.id, list.rules, list.rejected)?;
+            writeln!(
+                out,
+                "  list {}: {} rules, {} lines refused{since}",
+                list.id, list.rules, list.rejected
+            )?;
         }
         let built_in = self.lists.iter().filter(|list| list.loaded_at.is_none());
         let (count, rules) = built_in.fold((0, 0), |(count, rules), list| (count + 1, rules + list.rules));

@@ -2,7 +2,13 @@
 //! it. Everything ends with the test that started it, by its own process id.
 #![forbid(unsafe_code)]
 // Test support: a failure here is a failed test, and says so.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::missing_panics_doc)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc
+)]
 
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
@@ -22,8 +28,13 @@ pub fn program(name: &str) -> PathBuf {
             return folder.into();
         }
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let built = Command::new(cargo).args(["build", "--bins", "-p", "isigurtd", "-p", "isigurt-platform"]).status();
-        assert!(built.expect("cargo starts").success(), "the programs do not build");
+        let built = Command::new(cargo)
+            .args(["build", "--bins", "-p", "isigurtd", "-p", "isigurt-platform"])
+            .status();
+        assert!(
+            built.expect("cargo starts").success(),
+            "the programs do not build"
+        );
         let test = std::env::current_exe().unwrap();
         test.ancestors().nth(2).unwrap().to_owned() // target/<profile>/deps/<test>
     });
@@ -79,15 +90,36 @@ impl Authority {
         let folder = tempfile::tempdir().unwrap();
         let address = free_address();
         let own = folder.path().display();
-        let mut text = format!("server:\n  ip-address: {}@{}\n  username: \"\"\n  chroot: \"\"\n", address.ip(), address.port());
-        let _ = writeln!(text, "  zonesdir: \"{own}\"\n  pidfile: \"{own}/pid\"\n  xfrdfile: \"\"\n  zonelistfile: \"{own}/zones\"");
-        let _ = writeln!(text, "  database: \"\"\n  server-count: 1\nremote-control:\n  control-enable: no");
+        let mut text = format!(
+            "server:\n  ip-address: {}@{}\n  username: \"\"\n  chroot: \"\"\n",
+            address.ip(),
+            address.port()
+        );
+        let _ = writeln!(
+            text,
+            "  zonesdir: \"{own}\"\n  pidfile: \"{own}/pid\"\n  xfrdfile: \"\"\n  zonelistfile: \"{own}/zones\""
+        );
+        let _ = writeln!(
+            text,
+            "  database: \"\"\n  server-count: 1\n  rrl-ratelimit: 0\nremote-control:\n  control-enable: no"
+        );
         let _ = writeln!(text, "zone:\n  name: \".\"\n  zonefile: \"{}\"", zone.display());
         let file = folder.path().join("nsd.conf");
         std::fs::write(&file, text).unwrap();
-        let child = Command::new(system("nsd")).args(["-d", "-c"]).arg(&file).stderr(Stdio::null()).spawn().unwrap();
-        let authority = Self { child, address, _folder: folder };
-        wait_for("nsd", || ask_udp(address, &query("up.example", 1), Duration::from_millis(200)).is_some());
+        let child = Command::new(system("nsd"))
+            .args(["-d", "-c"])
+            .arg(&file)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let authority = Self {
+            child,
+            address,
+            _folder: folder,
+        };
+        wait_for("nsd", || {
+            ask_udp(address, &query("up.example", 1), Duration::from_millis(200)).is_some()
+        });
         authority
     }
 }
@@ -128,19 +160,37 @@ impl Gateway {
         let config = folder.path().join("gateway.toml");
         std::fs::write(&config, text).unwrap();
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let mut child =
-            Command::new(program("isigurtd")).args(["run", "--config"]).arg(&config).stderr(log).spawn().unwrap();
+        let mut child = Command::new(program("isigurtd"))
+            .args(["run", "--config"])
+            .arg(&config)
+            .stderr(log)
+            .spawn()
+            .unwrap();
         let up = || {
-            assert!(child.try_wait().unwrap().is_none(), "{}", std::fs::read_to_string(folder.path().join("log")).unwrap());
+            assert!(
+                child.try_wait().unwrap().is_none(),
+                "{}",
+                std::fs::read_to_string(folder.path().join("log")).unwrap()
+            );
             ask_udp(address, &query("localhost", 1), Duration::from_millis(200)).is_some()
         };
         wait_for("isigurtd", up);
-        Self { child, address, config, folder }
+        Self {
+            child,
+            address,
+            config,
+            folder,
+        }
     }
 
     /// A command of the same gateway.
     pub fn command(&self, arguments: &[&str]) -> Output {
-        Command::new(program("isigurtd")).arg("--config").arg(&self.config).args(arguments).output().unwrap()
+        Command::new(program("isigurtd"))
+            .arg("--config")
+            .arg(&self.config)
+            .args(arguments)
+            .output()
+            .unwrap()
     }
 
     /// `dig` at this gateway: the whole output.
@@ -150,7 +200,10 @@ impl Gateway {
 
     /// Sends a signal by name.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &self.child.id().to_string()])
+            .status()
+            .unwrap();
         assert!(sent.success());
     }
 
@@ -193,7 +246,10 @@ fn terminate(child: &mut Child) {
 pub fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
     let started = Instant::now();
     while !done() {
-        assert!(started.elapsed() < Duration::from_secs(10), "waited in vain for {what}");
+        assert!(
+            started.elapsed() < Duration::from_secs(10),
+            "waited in vain for {what}"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -201,7 +257,13 @@ pub fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
 /// `dig` with one try at `address`: the whole output.
 pub fn dig(address: SocketAddr, arguments: &[&str]) -> String {
     let output = Command::new(system("dig"))
-        .args([&format!("@{}", address.ip()), "-p", &address.port().to_string(), "+tries=1", "+time=4"])
+        .args([
+            &format!("@{}", address.ip()),
+            "-p",
+            &address.port().to_string(),
+            "+tries=1",
+            "+time=4",
+        ])
         .args(arguments)
         .output()
         .unwrap();
@@ -255,8 +317,14 @@ pub struct Random(u64);
 impl Random {
     /// Seeds from `ISIGURT_SEED`, else from the clock, and prints the seed.
     pub fn seeded() -> Self {
-        let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos();
-        let seed = std::env::var("ISIGURT_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(u64::from(clock) | 1);
+        let clock = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap()
+            .subsec_nanos();
+        let seed = std::env::var("ISIGURT_SEED")
+            .ok()
+            .and_then(|seed| seed.parse().ok())
+            .unwrap_or(u64::from(clock) | 1);
         eprintln!("ISIGURT_SEED={seed}");
         Self(seed)
     }

@@ -10,10 +10,19 @@ const LISTS: &str = "[[lists]]\nid = \"hosts\"\nurl = \"{dir}/hosts\"\ncategory 
     [[lists]]\nid = \"rpz\"\nurl = \"{dir}/rpz\"\n\
     [[lists]]\nid = \"dnsmasq\"\nurl = \"{dir}/dnsmasq\"\n";
 const FILES: &[(&str, &str)] = &[
-    ("hosts", "0.0.0.0 exact.example\n0.0.0.0 B\u{fc}cher.example\n0.0.0.0 www.116111.test\n0.0.0.0 childline.org.uk\n"),
-    ("adblock", "||tree.example^\n@@||ok.tree.example^\n/^ads[0-9]+\\./\n||one.example^$dnstype=AAAA\n|r.example^$dnsrewrite=192.0.2.9\n"),
-    ("rpz", "$TTL 60\n@ SOA localhost. r. 1 2 3 4 5\nnx.example CNAME .\nnd.example CNAME *.\ndrop.example CNAME rpz-drop.\n\
-        tcp.example CNAME rpz-tcp-only.\n*.wild.example CNAME .\nal.example CNAME target.pass.example.\n"),
+    (
+        "hosts",
+        "0.0.0.0 exact.example\n0.0.0.0 B\u{fc}cher.example\n0.0.0.0 www.116111.test\n0.0.0.0 childline.org.uk\n",
+    ),
+    (
+        "adblock",
+        "||tree.example^\n@@||ok.tree.example^\n/^ads[0-9]+\\./\n||one.example^$dnstype=AAAA\n|r.example^$dnsrewrite=192.0.2.9\n",
+    ),
+    (
+        "rpz",
+        "$TTL 60\n@ SOA localhost. r. 1 2 3 4 5\nnx.example CNAME .\nnd.example CNAME *.\ndrop.example CNAME rpz-drop.\n\
+        tcp.example CNAME rpz-tcp-only.\n*.wild.example CNAME .\nal.example CNAME target.pass.example.\n",
+    ),
     ("dnsmasq", "address=/masq.example/\nlocal=/masq2.example/\n"),
 ];
 
@@ -42,16 +51,40 @@ fn each_format_blocks_what_it_names_and_nothing_else() {
         ("wild.example", "A", "192.0.2.53"),
         ("childline.org.uk", "A", "192.0.2.53"), // a helpline, whatever a list says
     ] {
-        assert_eq!(gateway.dig(&["+short", name, qtype]).trim(), expected, "{name} {qtype}");
+        assert_eq!(
+            gateway.dig(&["+short", name, qtype]).trim(),
+            expected,
+            "{name} {qtype}"
+        );
     }
-    for (name, expected) in [("nx.example", "NXDOMAIN"), ("a.wild.example", "NXDOMAIN"), ("nd.example", "NOERROR")] {
+    for (name, expected) in [
+        ("nx.example", "NXDOMAIN"),
+        ("a.wild.example", "NXDOMAIN"),
+        ("nd.example", "NOERROR"),
+    ] {
         let text = gateway.dig(&[name, "A"]);
-        assert!(text.contains(&format!("status: {expected}")) && text.contains("ANSWER: 0"), "{text}");
+        assert!(
+            text.contains(&format!("status: {expected}")) && text.contains("ANSWER: 0"),
+            "{text}"
+        );
     }
-    assert!(ask_udp(gateway.address, &query("drop.example", 1), Duration::from_millis(300)).is_none());
+    assert!(
+        ask_udp(
+            gateway.address,
+            &query("drop.example", 1),
+            Duration::from_millis(300)
+        )
+        .is_none()
+    );
     assert!(gateway.dig(&["+ignore", "tcp.example", "A"]).contains(" tc "));
-    assert_eq!(gateway.dig(&["+short", "+tcp", "tcp.example", "A"]).trim(), "192.0.2.53");
-    assert_eq!(gateway.dig(&["+short", "al.example", "A"]).trim(), "target.pass.example.\n192.0.2.7");
+    assert_eq!(
+        gateway.dig(&["+short", "+tcp", "tcp.example", "A"]).trim(),
+        "192.0.2.53"
+    );
+    assert_eq!(
+        gateway.dig(&["+short", "al.example", "A"]).trim(),
+        "target.pass.example.\n192.0.2.7"
+    );
 }
 
 #[test]
@@ -64,13 +97,25 @@ fn each_block_answer_is_as_the_manual_says_with_its_extended_error() {
         ("refused", "ANSWER: 0", "ANSWER: 0", "REFUSED"),
         ("page", "\t127.0.0.1", "AUTHORITY: 1", "NOERROR"),
     ] {
-        let gateway = gateway(&authority, &format!("block_answer = \"{answer}\"\nblock_ttl = 77"));
+        let gateway = gateway(
+            &authority,
+            &format!("block_answer = \"{answer}\"\nblock_ttl = 77"),
+        );
         let text = gateway.dig(&["tree.example", "A"]);
-        assert!(text.contains(a) && text.contains(status) && text.contains("EDE: 17"), "{answer}: {text}");
+        assert!(
+            text.contains(a) && text.contains(status) && text.contains("EDE: 17"),
+            "{answer}: {text}"
+        );
         let text = gateway.dig(&["tree.example", "HTTPS"]);
-        assert!(text.contains(https) && text.contains("ANSWER: 0"), "{answer}: {text}");
+        assert!(
+            text.contains(https) && text.contains("ANSWER: 0"),
+            "{answer}: {text}"
+        );
         let text = gateway.dig(&["+noedns", "tree.example", "A"]);
-        assert!(!text.contains("EDE") && !text.contains("OPT PSEUDO"), "{answer}: {text}");
+        assert!(
+            !text.contains("EDE") && !text.contains("OPT PSEUDO"),
+            "{answer}: {text}"
+        );
         if answer == "null" {
             assert!(gateway.dig(&["tree.example", "A"]).contains("\t77\t"));
         }
@@ -80,7 +125,12 @@ fn each_block_answer_is_as_the_manual_says_with_its_extended_error() {
 #[test]
 fn a_school_says_blocked_instead_of_filtered() {
     let authority = Authority::start();
-    let gateway = Gateway::start(authority.address, "", &format!("{LISTS}[settings]\nsite = \"school\"\n"), FILES);
+    let gateway = Gateway::start(
+        authority.address,
+        "",
+        &format!("{LISTS}[settings]\nsite = \"school\"\n"),
+        FILES,
+    );
     assert!(gateway.dig(&["tree.example", "A"]).contains("EDE: 15"));
 }
 
@@ -107,23 +157,54 @@ fn every_type_passes_through_unharmed() {
         };
         let direct = sorted(dig(authority.address, &["+short", name, qtype]));
         assert!(!direct.is_empty(), "{name} {qtype}");
-        assert_eq!(sorted(gateway.dig(&["+short", name, qtype])), direct, "{name} {qtype}");
-        assert_eq!(sorted(gateway.dig(&["+short", name, qtype])), direct, "{name} {qtype} from the cache");
+        assert_eq!(
+            sorted(gateway.dig(&["+short", name, qtype])),
+            direct,
+            "{name} {qtype}"
+        );
+        assert_eq!(
+            sorted(gateway.dig(&["+short", name, qtype])),
+            direct,
+            "{name} {qtype} from the cache"
+        );
     }
     let kdig = std::process::Command::new(isigurt_tests::system("kdig"))
-        .args(["@127.0.0.1", "-p", &gateway.address.port().to_string(), "+short", "pass.example", "HTTPS"])
+        .args([
+            "@127.0.0.1",
+            "-p",
+            &gateway.address.port().to_string(),
+            "+short",
+            "pass.example",
+            "HTTPS",
+        ])
         .output()
         .unwrap();
-    assert!(String::from_utf8_lossy(&kdig.stdout).contains("ipv4hint"), "{kdig:?}");
+    assert!(
+        String::from_utf8_lossy(&kdig.stdout).contains("ipv4hint"),
+        "{kdig:?}"
+    );
 }
 
 #[test]
 fn a_large_answer_over_udp_is_truncated_and_whole_over_tcp() {
     let authority = Authority::start();
     let gateway = gateway(&authority, "");
-    let answer = ask_udp(gateway.address, &query("big.pass.example", 16), Duration::from_secs(3)).unwrap();
-    assert!(answer.len() <= 512 && answer[2] & 2 != 0, "{} octets", answer.len());
-    assert!(gateway.dig(&["+tcp", "big.pass.example", "TXT"]).contains("ANSWER: 7"));
+    let answer = ask_udp(
+        gateway.address,
+        &query("big.pass.example", 16),
+        Duration::from_secs(3),
+    )
+    .unwrap();
+    assert!(
+        answer.len() <= 512 && answer[2] & 2 != 0,
+        "{} octets",
+        answer.len()
+    );
+    assert!(
+        gateway
+            .dig(&["+tcp", "big.pass.example", "TXT"])
+            .contains("ANSWER: 7")
+    );
 }
 
 #[test]
@@ -131,7 +212,11 @@ fn ttls_count_down_in_the_cache_and_stale_answers_stand_in_for_a_dead_upstream()
     let authority = Authority::start();
     let gateway = gateway(&authority, "");
     let ttl = |text: &str| -> u32 {
-        let line = text.lines().find(|line| !line.starts_with(';') && line.contains("IN\tA")).unwrap().to_owned();
+        let line = text
+            .lines()
+            .find(|line| !line.starts_with(';') && line.contains("IN\tA"))
+            .unwrap()
+            .to_owned();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     };
     assert_eq!(ttl(&gateway.dig(&["pass.example", "A"])), 300);
@@ -140,33 +225,74 @@ fn ttls_count_down_in_the_cache_and_stale_answers_stand_in_for_a_dead_upstream()
     assert!((297..300).contains(&ttl(&gateway.dig(&["pass.example", "A"]))));
     drop(authority);
     let text = gateway.dig(&["short.pass.example", "A"]);
-    assert!(text.contains("EDE: 3 ") && ttl(&text) == 30 && text.contains("192.0.2.8"), "{text}");
+    assert!(
+        text.contains("EDE: 3 ") && ttl(&text) == 30 && text.contains("192.0.2.8"),
+        "{text}"
+    );
     let text = gateway.dig(&["never-seen.example", "A"]);
-    assert!(text.contains("SERVFAIL") && (text.contains("EDE: 22") || text.contains("EDE: 23")), "{text}");
-    assert_eq!(gateway.dig(&["+short", "tree.example", "A"]).trim(), "0.0.0.0", "blocking needs no upstream");
+    assert!(
+        text.contains("SERVFAIL") && (text.contains("EDE: 22") || text.contains("EDE: 23")),
+        "{text}"
+    );
+    assert_eq!(
+        gateway.dig(&["+short", "tree.example", "A"]).trim(),
+        "0.0.0.0",
+        "blocking needs no upstream"
+    );
     let status = gateway.command(&["status"]);
-    assert!(String::from_utf8_lossy(&status.stdout).contains("degraded"), "{status:?}");
+    assert!(
+        String::from_utf8_lossy(&status.stdout).contains("degraded"),
+        "{status:?}"
+    );
 }
 
 #[test]
 fn special_use_names_never_leave_and_configured_zones_go_to_their_server() {
     // An upstream that only notes what it is asked.
     let listener = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    listener.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    listener
+        .set_read_timeout(Some(Duration::from_millis(300)))
+        .unwrap();
     let authority = Authority::start();
-    let zone = format!("[[upstream.zone]]\nzones = [\"lan.test\"]\nservers = [\"udp://{}\"]\n", authority.address);
+    let zone = format!(
+        "[[upstream.zone]]\nzones = [\"lan.test\"]\nservers = [\"udp://{}\"]\n",
+        authority.address
+    );
     let gateway = Gateway::start(listener.local_addr().unwrap(), "", &zone, &[]);
-    for name in ["localhost", "a.localhost", "x.invalid", "x.test", "x.onion", "x.local", "x.home.arpa", "1.1.168.192.in-addr.arpa",
-        "1.0.0.10.in-addr.arpa", "1.0.0.0.d.f.ip6.arpa"] {
+    for name in [
+        "localhost",
+        "a.localhost",
+        "x.invalid",
+        "x.test",
+        "x.onion",
+        "x.local",
+        "x.home.arpa",
+        "1.1.168.192.in-addr.arpa",
+        "1.0.0.10.in-addr.arpa",
+        "1.0.0.0.d.f.ip6.arpa",
+    ] {
         let answer = ask_udp(gateway.address, &query(name, 1), Duration::from_secs(1)).unwrap();
         let expected = if name.ends_with("localhost") { 0 } else { 3 };
         assert_eq!(rcode(&answer), expected, "{name}");
     }
-    assert_eq!(gateway.dig(&["+short", "host.lan.test", "A"]).trim(), "192.0.2.53");
+    assert_eq!(
+        gateway.dig(&["+short", "host.lan.test", "A"]).trim(),
+        "192.0.2.53"
+    );
     let mut seen = [0; 512];
-    assert!(listener.recv(&mut seen).is_err(), "a special-use name was asked upstream: {seen:?}");
-    let _ = ask_udp(gateway.address, &query("ordinary.example", 1), Duration::from_millis(100));
-    assert!(listener.recv(&mut seen).is_ok(), "the listener would have seen it");
+    assert!(
+        listener.recv(&mut seen).is_err(),
+        "a special-use name was asked upstream: {seen:?}"
+    );
+    let _ = ask_udp(
+        gateway.address,
+        &query("ordinary.example", 1),
+        Duration::from_millis(100),
+    );
+    assert!(
+        listener.recv(&mut seen).is_ok(),
+        "the listener would have seen it"
+    );
 }
 
 #[test]
@@ -177,7 +303,12 @@ fn who_may_not_ask_is_refused_with_its_extended_error() {
     let gateway = Gateway::start(authority.address, folder_config, LISTS, FILES);
     let text = gateway.dig(&["pass.example", "A"]);
     assert!(text.contains("REFUSED") && text.contains("EDE: 18"), "{text}");
-    assert_eq!(gateway.dig(&["-b", "127.0.0.77", "+short", "pass.example", "A"]).trim(), "192.0.2.1");
+    assert_eq!(
+        gateway
+            .dig(&["-b", "127.0.0.77", "+short", "pass.example", "A"])
+            .trim(),
+        "192.0.2.1"
+    );
 }
 
 #[tokio::test]
@@ -193,7 +324,10 @@ async fn a_client_of_the_hickory_library_gets_the_same_answers() {
     let (mut client, background) = Client::<TokioRuntimeProvider>::from_sender(stream);
     let background = tokio::spawn(background);
     for (name, expected) in [("tree.example.", "0.0.0.0"), ("pass.example.", "192.0.2.1")] {
-        let answer = client.query(Name::from_ascii(name).unwrap(), DNSClass::IN, RecordType::A).await.unwrap();
+        let answer = client
+            .query(Name::from_ascii(name).unwrap(), DNSClass::IN, RecordType::A)
+            .await
+            .unwrap();
         assert_eq!(answer.answers[0].data.to_string(), expected, "{name}");
     }
     background.abort();
@@ -204,10 +338,15 @@ fn a_changed_list_is_in_force_after_sighup_and_a_broken_one_changes_nothing() {
     let authority = Authority::start();
     let gateway = gateway(&authority, "");
     let file = gateway.folder.path().join("hosts");
-    assert_eq!(gateway.dig(&["+short", "later.example", "A"]).trim(), "192.0.2.53");
+    assert_eq!(
+        gateway.dig(&["+short", "later.example", "A"]).trim(),
+        "192.0.2.53"
+    );
     std::fs::write(&file, "0.0.0.0 later.example\n").unwrap();
     gateway.signal("HUP");
-    wait_for("the new list", || gateway.dig(&["+short", "later.example", "A"]).trim() == "0.0.0.0");
+    wait_for("the new list", || {
+        gateway.dig(&["+short", "later.example", "A"]).trim() == "0.0.0.0"
+    });
     for (place, broken) in ["<!DOCTYPE html><html>", "\u{0}\u{1}\u{2}"].iter().enumerate() {
         std::fs::write(&file, broken).unwrap();
         gateway.signal("HUP");
@@ -221,7 +360,10 @@ fn a_changed_list_is_in_force_after_sighup_and_a_broken_one_changes_nothing() {
     let status = gateway.command(&["status", "--json"]);
     let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
     assert_eq!(status["state"], "degraded");
-    assert!(status["problems"][0].as_str().unwrap().contains("hosts"), "{status}");
+    assert!(
+        status["problems"][0].as_str().unwrap().contains("hosts"),
+        "{status}"
+    );
     // A configuration that cannot be read leaves everything as it is.
     std::fs::write(&gateway.config, "[dsn]\n").unwrap();
     gateway.signal("HUP");

@@ -12,7 +12,14 @@ mod tests {
 
     #[test]
     fn the_page_speaks_both_languages_names_the_helplines_and_loads_nothing_from_elsewhere() {
-        for text in ["lang=\"sq\"", "lang=\"en\"", "116 111", "129", "112", "tel:116111"] {
+        for text in [
+            "lang=\"sq\"",
+            "lang=\"en\"",
+            "116 111",
+            "129",
+            "112",
+            "tel:116111",
+        ] {
             assert!(INDEX.contains(text), "{text}");
         }
         assert!(!INDEX.contains("src=\"http") && !STYLE.contains("url(") && !INDEX.contains("<script"));

@@ -9,8 +9,19 @@ use crate::{metadata, root};
 
 /// Crates that must stay pure, and what they therefore never reach, directly or through others.
 const PURE: &[&str] = &["isigurt-blocklists", "isigurt-core"];
-const IMPURE: &[&str] =
-    &["tokio", "axum", "hyper", "sled", "nix", "socket2", "mio", "hickory-net", "hickory-resolver", "reqwest", "listenfd"];
+const IMPURE: &[&str] = &[
+    "tokio",
+    "axum",
+    "hyper",
+    "sled",
+    "nix",
+    "socket2",
+    "mio",
+    "hickory-net",
+    "hickory-resolver",
+    "reqwest",
+    "listenfd",
+];
 
 /// Crates of the workspace that each may depend on.
 const CRATES: &[(&str, &[&str])] = &[
@@ -18,7 +29,15 @@ const CRATES: &[(&str, &[&str])] = &[
     ("isigurt-core", &["isigurt-blocklists"]),
     ("isigurt-webui", &[]),
     ("isigurt-platform", &["isigurt-blocklists"]),
-    ("isigurtd", &["isigurt-blocklists", "isigurt-core", "isigurt-udp", "isigurt-webui"]),
+    (
+        "isigurtd",
+        &[
+            "isigurt-blocklists",
+            "isigurt-core",
+            "isigurt-udp",
+            "isigurt-webui",
+        ],
+    ),
     ("isigurt-tests", &["isigurt-blocklists"]), // tests see the programs from outside
     ("xtask", &[]),
 ];
@@ -34,15 +53,27 @@ const MODULES: &[(&str, &[&str])] = &[
     ("status", &["dns", "sync"]),
     ("control", &["dns", "explain", "status"]),
     ("web", &["dns", "explain", "status"]),
-    ("app", &["config", "control", "dns", "status", "store", "sync", "web"]),
-    ("cli", &["app", "config", "control", "explain", "log", "status", "store", "sync"]), // nothing imports it
+    (
+        "app",
+        &["config", "control", "dns", "status", "store", "sync", "web"],
+    ),
+    (
+        "cli",
+        &[
+            "app", "config", "control", "explain", "log", "status", "store", "sync",
+        ],
+    ), // nothing imports it
 ];
 
 pub(crate) fn check() -> anyhow::Result<()> {
     let mut wrong = crates()?;
     let sources = root().join("daemon/src");
     for (module, file, text) in files(&sources)? {
-        wrong.extend(imports(&module, &text).into_iter().map(|line| format!("{file}: {line}")));
+        wrong.extend(
+            imports(&module, &text)
+                .into_iter()
+                .map(|line| format!("{file}: {line}")),
+        );
     }
     if !wrong.is_empty() {
         bail!("against the arrows of ARCHITECTURE.md:\n{}", wrong.join("\n"));
@@ -56,11 +87,17 @@ fn crates() -> anyhow::Result<Vec<String>> {
     let metadata = metadata()?;
     let mut names: BTreeMap<&str, &str> = BTreeMap::new();
     for package in metadata["packages"].as_array().context("packages")? {
-        names.insert(package["id"].as_str().unwrap_or_default(), package["name"].as_str().unwrap_or_default());
+        names.insert(
+            package["id"].as_str().unwrap_or_default(),
+            package["name"].as_str().unwrap_or_default(),
+        );
     }
     let mut needs: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for node in metadata["resolve"]["nodes"].as_array().context("nodes")? {
-        let name = names.get(node["id"].as_str().unwrap_or_default()).copied().unwrap_or_default();
+        let name = names
+            .get(node["id"].as_str().unwrap_or_default())
+            .copied()
+            .unwrap_or_default();
         for dependency in node["deps"].as_array().into_iter().flatten() {
             let kinds = dependency["dep_kinds"].as_array();
             let normal = kinds.is_some_and(|kinds| kinds.iter().any(|kind| kind["kind"].is_null()));
@@ -80,9 +117,20 @@ fn crates() -> anyhow::Result<Vec<String>> {
     for pure in PURE {
         let (mut open, mut reached) = (vec![*pure], BTreeSet::new());
         while let Some(name) = open.pop() {
-            open.extend(needs.get(name).into_iter().flatten().filter(|needed| reached.insert(**needed)));
+            open.extend(
+                needs
+                    .get(name)
+                    .into_iter()
+                    .flatten()
+                    .filter(|needed| reached.insert(**needed)),
+            );
         }
-        wrong.extend(IMPURE.iter().filter(|name| reached.contains(**name)).map(|name| format!("pure crate {pure} reaches {name}")));
+        wrong.extend(
+            IMPURE
+                .iter()
+                .filter(|name| reached.contains(**name))
+                .map(|name| format!("pure crate {pure} reaches {name}")),
+        );
     }
     Ok(wrong)
 }
@@ -111,18 +159,27 @@ fn files(sources: &Path) -> anyhow::Result<Vec<(String, String, String)>> {
 /// Lines of `text`, a file of `module`, that import what the module may not.
 fn imports(module: &str, text: &str) -> Vec<String> {
     let Some((_, allowed)) = MODULES.iter().find(|(name, _)| *name == module) else {
-        return vec![format!("module {module} is not in the table of arrows: give it a place")];
+        return vec![format!(
+            "module {module} is not in the table of arrows: give it a place"
+        )];
     };
     let mut wrong = Vec::new();
-    let flat = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+    let flat = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n");
     for rest in flat.split("crate::").skip(1) {
         let names: Vec<&str> = match rest.strip_prefix('{') {
             Some(group) => group.split('}').next().unwrap_or_default().split(',').collect(),
             None => vec![rest],
         };
         for name in names {
-            let name: String =
-                name.trim().chars().take_while(|character| character.is_alphanumeric() || *character == '_').collect();
+            let name: String = name
+                .trim()
+                .chars()
+                .take_while(|character| character.is_alphanumeric() || *character == '_')
+                .collect();
             let known = MODULES.iter().any(|(other, _)| *other == name);
             if known && name != module && !allowed.contains(&name.as_str()) {
                 wrong.push(format!("{module} imports {name}"));
@@ -144,8 +201,14 @@ mod tests {
     #[test]
     fn an_import_against_the_arrows_is_found() {
         assert_eq!(imports("dns", "use crate::web::serve;"), ["dns imports web"]);
-        assert_eq!(imports("dns", "use crate::{config::Config, cli};"), ["dns imports cli"]);
-        assert_eq!(imports("store", "fn f() { crate::app::now() }"), ["store imports app"]);
+        assert_eq!(
+            imports("dns", "use crate::{config::Config, cli};"),
+            ["dns imports cli"]
+        );
+        assert_eq!(
+            imports("store", "fn f() { crate::app::now() }"),
+            ["store imports app"]
+        );
         assert_eq!(imports("nowhere", "").len(), 1);
         assert!(imports("dns", "use crate::config::Config;\n// crate::web is above us").is_empty());
     }

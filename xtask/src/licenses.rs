@@ -25,14 +25,21 @@ pub(crate) fn check() -> anyhow::Result<()> {
 
 /// The quoted words of `allow = [ … ]`.
 fn allowed(deny: &str) -> Vec<String> {
-    let list = deny.split("allow = [").nth(1).and_then(|rest| rest.split(']').next()).unwrap_or_default();
+    let list = deny
+        .split("allow = [")
+        .nth(1)
+        .and_then(|rest| rest.split(']').next())
+        .unwrap_or_default();
     list.split('"').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
 /// Whether an SPDX expression is satisfied by allowed licences: any of the alternatives, all of its parts.
 fn satisfied(expression: &str, allowed: &[String]) -> bool {
     let expression = expression.replace('/', " OR ").replace(['(', ')'], " ");
-    let every = |part: &str| part.split(" AND ").all(|one| allowed.iter().any(|licence| licence == one.trim()));
+    let every = |part: &str| {
+        part.split(" AND ")
+            .all(|one| allowed.iter().any(|licence| licence == one.trim()))
+    };
     !expression.trim().is_empty() && expression.split(" OR ").any(every)
 }
 

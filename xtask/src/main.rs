@@ -38,7 +38,18 @@ fn main() -> anyhow::Result<()> {
         Task::Licenses => licenses::check(),
         Task::Ci => {
             step("formatting", cargo(&["fmt", "--all", "--check"]))?;
-            step("lints", cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))?;
+            step(
+                "lints",
+                cargo(&[
+                    "clippy",
+                    "--workspace",
+                    "--all-targets",
+                    "--locked",
+                    "--",
+                    "-D",
+                    "warnings",
+                ]),
+            )?;
             let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
             doc.env("RUSTDOCFLAGS", "-D warnings");
             step("documentation", doc)?;
@@ -65,7 +76,9 @@ fn cargo(arguments: &[&str]) -> Command {
 fn step(what: &str, mut command: Command) -> anyhow::Result<()> {
     println!("==> {what}");
     let started = Instant::now();
-    let status = command.status().with_context(|| format!("{what}: cannot start {command:?}"))?;
+    let status = command
+        .status()
+        .with_context(|| format!("{what}: cannot start {command:?}"))?;
     if !status.success() {
         bail!("{what} failed");
     }
@@ -75,7 +88,9 @@ fn step(what: &str, mut command: Command) -> anyhow::Result<()> {
 
 /// What `cargo metadata` says.
 fn metadata() -> anyhow::Result<serde_json::Value> {
-    let output = cargo(&["metadata", "--format-version", "1", "--locked"]).output().context("cargo metadata")?;
+    let output = cargo(&["metadata", "--format-version", "1", "--locked"])
+        .output()
+        .context("cargo metadata")?;
     if !output.status.success() {
         bail!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
     }

@@ -17,14 +17,20 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
 pub(crate) fn run(rest: &[String]) -> anyhow::Result<()> {
     install_missing()?;
     // The black-box tests start the built programs.
-    step("building the programs", cargo(&["build", "--workspace", "--bins", "--locked"]))?;
+    step(
+        "building the programs",
+        cargo(&["build", "--workspace", "--bins", "--locked"]),
+    )?;
     let mut tests = cargo(&["test", "--workspace", "--locked"]);
     tests.args(rest);
     step("tests", tests)
 }
 
 fn install_missing() -> anyhow::Result<()> {
-    let missing: Vec<_> = PROGRAMS.iter().filter(|(program, ..)| !present(program)).collect();
+    let missing: Vec<_> = PROGRAMS
+        .iter()
+        .filter(|(program, ..)| !present(program))
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -32,14 +38,22 @@ fn install_missing() -> anyhow::Result<()> {
         println!("==> {program} is missing ({purpose}): installing Debian package {package}");
     }
     let packages: Vec<&str> = missing.iter().map(|(_, package, _)| *package).collect();
-    let sudo = if present("sudo") && !is_root() { vec!["sudo"] } else { vec![] };
+    let sudo = if present("sudo") && !is_root() {
+        vec!["sudo"]
+    } else {
+        vec![]
+    };
     let apt = |arguments: &[&str]| {
         let mut words = sudo.clone();
         words.push("apt-get");
         words.extend(arguments);
         let mut words = words.into_iter();
         let mut command = Command::new(words.next().unwrap_or("apt-get"));
-        command.args(words).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()).stdout(Stdio::null());
+        command
+            .args(words)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
         command
     };
     if !present("apt-get") {
@@ -47,7 +61,10 @@ fn install_missing() -> anyhow::Result<()> {
     }
     // A package may start its service when installed; the tests start their own on free ports.
     step("apt-get update", apt(&["update"]))?;
-    step("apt-get install", apt(&[&["install", "-y", "--no-install-recommends"][..], &packages].concat()))
+    step(
+        "apt-get install",
+        apt(&[&["install", "-y", "--no-install-recommends"][..], &packages].concat()),
+    )
 }
 
 fn is_root() -> bool {
@@ -58,5 +75,7 @@ fn is_root() -> bool {
 /// Whether a program is found where programs are, administrators' folders included.
 fn present(program: &str) -> bool {
     let path = std::env::var("PATH").unwrap_or_default();
-    path.split(':').chain(["/usr/sbin", "/sbin"]).any(|folder| std::path::Path::new(folder).join(program).is_file())
+    path.split(':')
+        .chain(["/usr/sbin", "/sbin"])
+        .any(|folder| std::path::Path::new(folder).join(program).is_file())
 }

@@ -52,11 +52,16 @@ impl Builder {
         let place = match self.tags.iter().position(|tag| tag.kind == kind && tag.id == id) {
             Some(place) => place,
             None => {
-                self.tags.push(Tag { id: id.to_owned(), kind });
+                self.tags.push(Tag {
+                    id: id.to_owned(),
+                    kind,
+                });
                 self.tags.len() - 1
             }
         };
-        u8::try_from(place).map(TagId).map_err(|_| IndexError::TooManyTags)
+        u8::try_from(place)
+            .map(TagId)
+            .map_err(|_| IndexError::TooManyTags)
     }
 
     /// Adds a list.
@@ -118,14 +123,32 @@ impl Builder {
             self.rules.push(rule);
             place
         };
-        self.chain(name.as_ref().wire(), Entry { next: NONE, line, rule, list, scope });
+        self.chain(
+            name.as_ref().wire(),
+            Entry {
+                next: NONE,
+                line,
+                rule,
+                list,
+                scope,
+            },
+        );
         if zone {
             for above in name.as_ref().suffixes().skip(1) {
                 let known = self.chained(above.wire(), list);
                 if known {
                     break; // its own parents are there too
                 }
-                self.chain(above.wire(), Entry { next: NONE, line, rule: NONE, list, scope: Scope::NonTerminal });
+                self.chain(
+                    above.wire(),
+                    Entry {
+                        next: NONE,
+                        line,
+                        rule: NONE,
+                        list,
+                        scope: Scope::NonTerminal,
+                    },
+                );
             }
         }
     }
@@ -133,7 +156,10 @@ impl Builder {
     /// Whether the list already has an entry at this name.
     fn chained(&self, wire: &[u8], list: u16) -> bool {
         let mut next = self.heads.get(wire).copied().unwrap_or(NONE);
-        while let Some(entry) = usize::try_from(next).ok().and_then(|place| self.entries.get(place)) {
+        while let Some(entry) = usize::try_from(next)
+            .ok()
+            .and_then(|place| self.entries.get(place))
+        {
             if entry.list == list {
                 return true;
             }
@@ -144,7 +170,10 @@ impl Builder {
 
     /// Puts an entry at the end of its name's chain, so that earlier lines come first.
     fn chain(&mut self, wire: &[u8], entry: Entry) {
-        let Some(place) = u32::try_from(self.entries.len()).ok().filter(|&place| place != NONE) else {
+        let Some(place) = u32::try_from(self.entries.len())
+            .ok()
+            .filter(|&place| place != NONE)
+        else {
             self.overflow = Some(IndexError::TooManyRules);
             return;
         };
@@ -154,7 +183,10 @@ impl Builder {
             }
             hash_map::Entry::Occupied(occupied) => {
                 let mut last = *occupied.get();
-                while let Some(held) = usize::try_from(last).ok().and_then(|place| self.entries.get_mut(place)) {
+                while let Some(held) = usize::try_from(last)
+                    .ok()
+                    .and_then(|place| self.entries.get_mut(place))
+                {
                     if held.next == NONE {
                         held.next = place;
                         break;
@@ -171,10 +203,13 @@ impl Builder {
         if let Some(error) = self.overflow {
             return Err(error);
         }
-        let sources = self.patterns.iter().filter_map(|entry| match &entry.rule.pattern {
-            Pattern::Regex(regex) => Some(regex.as_str()),
-            _ => None,
-        });
+        let sources = self
+            .patterns
+            .iter()
+            .filter_map(|entry| match &entry.rule.pattern {
+                Pattern::Regex(regex) => Some(regex.as_str()),
+                _ => None,
+            });
         let regexes = RegexSetBuilder::new(sources)
             .unicode(false)
             .case_insensitive(true)
@@ -183,7 +218,25 @@ impl Builder {
             .map_err(|error| IndexError::Regexes(error.to_string()))?;
         self.entries.shrink_to_fit();
         self.heads.shrink_to_fit();
-        let Self { tags, lists, heads, entries, rules, patterns, len, .. } = self;
-        Ok(Index { tags, lists, heads, entries, rules, patterns, regexes, len })
+        let Self {
+            tags,
+            lists,
+            heads,
+            entries,
+            rules,
+            patterns,
+            len,
+            ..
+        } = self;
+        Ok(Index {
+            tags,
+            lists,
+            heads,
+            entries,
+            rules,
+            patterns,
+            regexes,
+            len,
+        })
     }
 }

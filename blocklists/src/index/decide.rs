@@ -12,7 +12,9 @@ pub(super) fn decide<'i>(index: &'i Index, candidates: &[Candidate<'i>]) -> Outc
     let mut outcome = Outcome::default();
     let mut done: Vec<TagId> = Vec::new();
     for candidate in candidates {
-        let Some(tag) = tag_of(index, candidate) else { continue };
+        let Some(tag) = tag_of(index, candidate) else {
+            continue;
+        };
         if done.contains(&tag) || !matches!(candidate.effect(), Effect::Block(_)) {
             continue;
         }
@@ -58,10 +60,21 @@ fn one_tag<'i>(index: &'i Index, tag: TagId, candidates: &[Candidate<'i>]) -> Op
             .filter(reaching)
             .find(|candidate| *candidate.effect() == Effect::Allow && candidate.important() == important)
     };
-    let ranks = [(true, allow(true)), (false, block(true)), (true, allow(false)), (false, block(false))];
-    let (allowing, candidate) = ranks.into_iter().find_map(|(allowing, found)| Some((allowing, found?)))?;
+    let ranks = [
+        (true, allow(true)),
+        (false, block(true)),
+        (true, allow(false)),
+        (false, block(false)),
+    ];
+    let (allowing, candidate) = ranks
+        .into_iter()
+        .find_map(|(allowing, found)| Some((allowing, found?)))?;
     let hit = hit(index, candidate, answer_of(candidate))?;
-    Some(if allowing { Decision::Lifted(hit) } else { Decision::Blocked(hit) })
+    Some(if allowing {
+        Decision::Lifted(hit)
+    } else {
+        Decision::Blocked(hit)
+    })
 }
 
 /// The combined rewrite of one tag, if any is left after its exceptions.
@@ -72,11 +85,19 @@ fn rewrite<'i>(
     reaching: impl Fn(&&Candidate<'i>) -> bool,
 ) -> Option<Hit<'i>> {
     let lifted = |rewrite: &Candidate<'i>| {
-        candidates.iter().filter(|candidate| reaching(candidate)).any(|candidate| {
-            let Effect::AllowRewrite(meant) = candidate.effect() else { return false };
-            let ranks = candidate.important() || !rewrite.important();
-            ranks && meant.as_ref().is_none_or(|meant| *rewrite.effect() == Effect::Block(meant.clone()))
-        })
+        candidates
+            .iter()
+            .filter(|candidate| reaching(candidate))
+            .any(|candidate| {
+                let Effect::AllowRewrite(meant) = candidate.effect() else {
+                    return false;
+                };
+                let ranks = candidate.important() || !rewrite.important();
+                ranks
+                    && meant
+                        .as_ref()
+                        .is_none_or(|meant| *rewrite.effect() == Effect::Block(meant.clone()))
+            })
     };
     let left: Vec<&Candidate<'i>> = candidates
         .iter()
@@ -100,7 +121,11 @@ fn rewrite<'i>(
                 })
                 .flatten()
                 .collect();
-            let answer = if records.is_empty() { Answer::NoData } else { Answer::Records(records) };
+            let answer = if records.is_empty() {
+                Answer::NoData
+            } else {
+                Answer::Records(records)
+            };
             left.first().map(|candidate| (*candidate, Cow::Owned(answer)))
         })?;
     hit(index, candidate, answer)
@@ -108,7 +133,10 @@ fn rewrite<'i>(
 
 /// Whether the rule is a rewrite: it blocks with an answer of its own, and its list is no RPZ zone.
 fn is_rewrite(index: &Index, candidate: &Candidate<'_>) -> bool {
-    let zone = index.lists.get(usize::from(candidate.list)).is_some_and(|list| list.format == Format::Rpz);
+    let zone = index
+        .lists
+        .get(usize::from(candidate.list))
+        .is_some_and(|list| list.format == Format::Rpz);
     !zone && matches!(candidate.effect(), Effect::Block(answer) if *answer != Answer::Configured)
 }
 

@@ -74,12 +74,17 @@ impl TagSet {
 
     /// Whether the tag is in the set.
     pub fn contains(&self, tag: TagId) -> bool {
-        self.0.get(usize::from(tag.0 >> 6)).is_some_and(|word| word >> (tag.0 & 63) & 1 == 1)
+        self.0
+            .get(usize::from(tag.0 >> 6))
+            .is_some_and(|word| word >> (tag.0 & 63) & 1 == 1)
     }
 
     /// Whether the two sets share a tag.
     pub fn intersects(&self, other: &Self) -> bool {
-        self.0.iter().zip(other.0).any(|(mine, theirs)| mine & theirs != 0)
+        self.0
+            .iter()
+            .zip(other.0)
+            .any(|(mine, theirs)| mine & theirs != 0)
     }
 
     /// The tags in ascending order.
@@ -243,7 +248,10 @@ impl Index {
 
     /// The group with this kind and identifier.
     pub fn tag(&self, kind: TagKind, id: &str) -> Option<TagId> {
-        let place = self.tags.iter().position(|tag| tag.kind == kind && tag.id == id)?;
+        let place = self
+            .tags
+            .iter()
+            .position(|tag| tag.kind == kind && tag.id == id)?;
         u8::try_from(place).ok().map(TagId)
     }
 
@@ -265,7 +273,11 @@ impl Index {
     /// What the rules say about a query for `name` and `qtype`.
     pub fn lookup(&self, name: NameRef<'_>, qtype: u16) -> Outcome<'_> {
         let candidates = self.candidates(name, qtype);
-        if candidates.is_empty() { Outcome::default() } else { decide::decide(self, &candidates) }
+        if candidates.is_empty() {
+            Outcome::default()
+        } else {
+            decide::decide(self, &candidates)
+        }
     }
 
     fn candidates(&self, name: NameRef<'_>, qtype: u16) -> Vec<Candidate<'_>> {
@@ -273,14 +285,25 @@ impl Index {
         // RPZ lists whose closest encloser has been met: nothing above it applies.
         let mut closed: Vec<u16> = Vec::new();
         for suffix in name.suffixes() {
-            let Some((stored, &head)) = self.heads.get_key_value(suffix.wire()) else { continue };
+            let Some((stored, &head)) = self.heads.get_key_value(suffix.wire()) else {
+                continue;
+            };
             let closed_above = closed.len();
             let mut next = head;
-            while let Some(entry) = usize::try_from(next).ok().and_then(|place| self.entries.get(place)) {
+            while let Some(entry) = usize::try_from(next)
+                .ok()
+                .and_then(|place| self.entries.get(place))
+            {
                 next = entry.next;
-                let zone = self.lists.get(usize::from(entry.list)).is_some_and(|list| list.format == Format::Rpz);
+                let zone = self
+                    .lists
+                    .get(usize::from(entry.list))
+                    .is_some_and(|list| list.format == Format::Rpz);
                 if zone {
-                    if closed.get(..closed_above).is_some_and(|above| above.contains(&entry.list)) {
+                    if closed
+                        .get(..closed_above)
+                        .is_some_and(|above| above.contains(&entry.list))
+                    {
                         continue;
                     }
                     closed.push(entry.list);
@@ -292,11 +315,15 @@ impl Index {
                     Scope::Below => !itself,
                     Scope::NonTerminal => false,
                 };
-                let rule = usize::try_from(entry.rule).ok().and_then(|place| self.rules.get(place));
+                let rule = usize::try_from(entry.rule)
+                    .ok()
+                    .and_then(|place| self.rules.get(place));
                 if !meant || rule.is_some_and(|rule| !applies(rule, name, qtype)) {
                     continue;
                 }
-                let Ok(stored) = NameRef::from_lower_wire(stored) else { continue };
+                let Ok(stored) = NameRef::from_lower_wire(stored) else {
+                    continue;
+                };
                 candidates.push(Candidate {
                     list: entry.list,
                     line: entry.line,
@@ -316,7 +343,9 @@ impl Index {
         }
         let text = name.to_string();
         for place in self.regexes.matches(text.as_bytes()) {
-            let Some(entry) = self.patterns.get(place) else { continue };
+            let Some(entry) = self.patterns.get(place) else {
+                continue;
+            };
             if applies(&entry.rule, name, qtype) {
                 candidates.push(Candidate {
                     list: entry.list,
@@ -333,5 +362,8 @@ impl Index {
 /// Whether the rule's limits (`$dnstype`, `$denyallow`) let it speak of this query.
 fn applies(rule: &Rule, name: NameRef<'_>, qtype: u16) -> bool {
     rule.types.as_ref().is_none_or(|types| types.contains(qtype))
-        && !rule.except.iter().any(|except: &Name| name.is_at_or_below(except.as_ref()))
+        && !rule
+            .except
+            .iter()
+            .any(|except: &Name| name.is_at_or_below(except.as_ref()))
 }

@@ -29,7 +29,9 @@ pub(super) fn read<'a>(lines: impl Iterator<Item = (u32, &'a str)>, sink: &mut S
 }
 
 fn rules(text: &str) -> Result<Vec<Rule>, String> {
-    let (key, value) = text.split_once('=').ok_or("neither address=, local= nor server=")?;
+    let (key, value) = text
+        .split_once('=')
+        .ok_or("neither address=, local= nor server=")?;
     let key = key.trim();
     if !matches!(key, "address" | "local" | "server") {
         return Err(format!("{key}= is not a rule about names"));
@@ -40,17 +42,27 @@ fn rules(text: &str) -> Result<Vec<Rule>, String> {
     let effect = match target.trim() {
         "" | "#" => Effect::Block(Answer::Configured),
         address => match address.parse::<IpAddr>() {
-            Ok(address) if address.is_unspecified() || address.is_loopback() => Effect::Block(Answer::Configured),
+            Ok(address) if address.is_unspecified() || address.is_loopback() => {
+                Effect::Block(Answer::Configured)
+            }
             Ok(address) if key == "address" => Effect::Block(Answer::Records(vec![hosts::record(address)])),
-            Ok(_) => return Err("forwarding to a server is set in [[upstream.zone]], not in a list".to_owned()),
+            Ok(_) => {
+                return Err("forwarding to a server is set in [[upstream.zone]], not in a list".to_owned());
+            }
             Err(_) => return Err(format!("{address:?} is not an IP address")),
         },
     };
     let mut rules = Vec::new();
     for word in names.split('/') {
-        let word = word.strip_prefix("*.").or_else(|| word.strip_prefix('.')).unwrap_or(word);
+        let word = word
+            .strip_prefix("*.")
+            .or_else(|| word.strip_prefix('.'))
+            .unwrap_or(word);
         let name = Name::parse(word).map_err(|error| format!("{word:?}: {error}"))?;
-        rules.push(Rule { effect: effect.clone(), ..Rule::block(Pattern::Suffix(name)) });
+        rules.push(Rule {
+            effect: effect.clone(),
+            ..Rule::block(Pattern::Suffix(name))
+        });
     }
     Ok(rules)
 }

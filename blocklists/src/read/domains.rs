@@ -24,7 +24,9 @@ pub(super) fn read<'a>(lines: impl Iterator<Item = (u32, &'a str)>, subdomains: 
             None => (false, text),
         };
         match Name::parse(name) {
-            Ok(name) if name.as_ref().is_root() => sink.reject(number, "the root would block every name", text),
+            Ok(name) if name.as_ref().is_root() => {
+                sink.reject(number, "the root would block every name", text)
+            }
             Ok(name) if wildcard || subdomains => {
                 sink.rule(number, Rule::block(Pattern::Suffix(name)));
                 sink.accepted();

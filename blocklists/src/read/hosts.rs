@@ -47,7 +47,13 @@ pub(super) fn read<'a>(lines: impl Iterator<Item = (u32, &'a str)>, subdomains: 
     local.sort_by_key(|(_, (line, _))| *line);
     for (name, (line, records)) in local {
         let effect = Effect::Block(Answer::Records(records));
-        sink.rule(line, Rule { effect, ..Rule::block(Pattern::Exact(name)) });
+        sink.rule(
+            line,
+            Rule {
+                effect,
+                ..Rule::block(Pattern::Exact(name))
+            },
+        );
     }
 }
 
@@ -103,7 +109,11 @@ fn one(
 }
 
 fn pattern(name: Name, subdomains: bool) -> Pattern {
-    if subdomains { Pattern::Suffix(name) } else { Pattern::Exact(name) }
+    if subdomains {
+        Pattern::Suffix(name)
+    } else {
+        Pattern::Exact(name)
+    }
 }
 
 /// Whether the word is an address as hosts files have them.
@@ -128,7 +138,15 @@ fn blocks(address: IpAddr) -> bool {
 
 pub(super) fn record(address: IpAddr) -> LocalRecord {
     match address.to_canonical() {
-        IpAddr::V4(v4) => LocalRecord { rtype: 1, ttl: None, rdata: v4.octets().to_vec() },
-        IpAddr::V6(v6) => LocalRecord { rtype: 28, ttl: None, rdata: v6.octets().to_vec() },
+        IpAddr::V4(v4) => LocalRecord {
+            rtype: 1,
+            ttl: None,
+            rdata: v4.octets().to_vec(),
+        },
+        IpAddr::V6(v6) => LocalRecord {
+            rtype: 28,
+            ttl: None,
+            rdata: v6.octets().to_vec(),
+        },
     }
 }

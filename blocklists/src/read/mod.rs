@@ -4,8 +4,8 @@
 //! whole, so that the caller keeps the last good one.
 
 pub mod adblock;
-mod domains;
 mod dnsmasq;
+mod domains;
 mod hosts;
 pub mod rdata;
 pub mod report;
@@ -58,7 +58,10 @@ const FORMATS: [(&str, Format); 7] = [
 
 impl fmt::Display for Format {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = FORMATS.iter().find(|(_, format)| format == self).map_or("auto", |(name, _)| name);
+        let name = FORMATS
+            .iter()
+            .find(|(_, format)| format == self)
+            .map_or("auto", |(name, _)| name);
         out.pad(name)
     }
 }
@@ -66,10 +69,14 @@ impl fmt::Display for Format {
 impl FromStr for Format {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        FORMATS.iter().find(|(name, _)| *name == text).map(|&(_, format)| format).ok_or_else(|| {
-            let known: Vec<&str> = FORMATS.iter().map(|(name, _)| *name).collect();
-            format!("unknown list format {text:?}; one of {}", known.join(", "))
-        })
+        FORMATS
+            .iter()
+            .find(|(name, _)| *name == text)
+            .map(|&(_, format)| format)
+            .ok_or_else(|| {
+                let known: Vec<&str> = FORMATS.iter().map(|(name, _)| *name).collect();
+                format!("unknown list format {text:?}; one of {}", known.join(", "))
+            })
     }
 }
 
@@ -99,7 +106,11 @@ pub enum ListError {
 /// the other formats say it themselves).
 pub fn read(bytes: &[u8], format: Format, subdomains: Option<bool>) -> Result<List, ListError> {
     refuse_other_files(bytes)?;
-    let format = if format == Format::Auto { detect(bytes) } else { format };
+    let format = if format == Format::Auto {
+        detect(bytes)
+    } else {
+        format
+    };
     let mut sink = Sink::default();
     let lines = usable_lines(bytes, &mut sink);
     let lines = lines.iter().map(|(number, line)| (*number, line.as_str()));
@@ -111,7 +122,10 @@ pub fn read(bytes: &[u8], format: Format, subdomains: Option<bool>) -> Result<Li
         Format::Dnsmasq => dnsmasq::read(lines, &mut sink),
         Format::V2fly => v2fly::read(lines, &mut sink),
     }
-    let Sink { mut rules, mut report } = sink;
+    let Sink {
+        mut rules,
+        mut report,
+    } = sink;
     let mut seen: HashSet<Rule> = HashSet::with_capacity(rules.len());
     rules.retain(|located| {
         let new = seen.insert(located.rule.clone());
@@ -119,7 +133,11 @@ pub fn read(bytes: &[u8], format: Format, subdomains: Option<bool>) -> Result<Li
         new
     });
     report.rejected.sort_by_key(|rejected| rejected.line);
-    Ok(List { format, rules, report })
+    Ok(List {
+        format,
+        rules,
+        report,
+    })
 }
 
 /// Refuses what is no list at all.
@@ -149,7 +167,11 @@ fn refuse_other_files(bytes: &[u8]) -> Result<(), ListError> {
             }
         }
     }
-    if binary * 2 > lines { Err(ListError::Binary(first)) } else { Ok(()) }
+    if binary * 2 > lines {
+        Err(ListError::Binary(first))
+    } else {
+        Ok(())
+    }
 }
 
 /// The lines that a reader may see, numbered from 1, without terminators and byte order mark; the others are
@@ -168,7 +190,10 @@ fn usable_lines(bytes: &[u8], sink: &mut Sink) -> Vec<(u32, String)> {
                 sink.reject(number, format!("line longer than {MAX_LINE} octets"), &text);
             } else if matches!(text, std::borrow::Cow::Owned(_)) {
                 sink.reject(number, "not UTF-8 text", &text);
-            } else if line.iter().any(|&octet| octet < 0x20 && octet != b'\t' || octet == 0x7f) {
+            } else if line
+                .iter()
+                .any(|&octet| octet < 0x20 && octet != b'\t' || octet == 0x7f)
+            {
                 sink.reject(number, "control characters", &text);
             } else {
                 usable.push((number, text.into_owned()));
@@ -188,18 +213,32 @@ pub fn detect(bytes: &[u8]) -> Format {
     let head = bytes.get(..bytes.len().min(256 << 10)).unwrap_or_default();
     let text = String::from_utf8_lossy(head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head));
     let mut votes = [0_u32; 5];
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()).take(4000) {
+    for line in text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .take(4000)
+    {
         let format = if line.starts_with('#') || line.starts_with("//") {
             continue;
         } else if line.starts_with("$TTL") || line.starts_with("$ORIGIN") || rpz_like(line) {
             4
         } else if line.starts_with('!') || line.starts_with('[') {
             continue;
-        } else if line.starts_with("||") || line.starts_with("@@") || line.ends_with('^') || line.contains("^$") {
+        } else if line.starts_with("||")
+            || line.starts_with("@@")
+            || line.ends_with('^')
+            || line.contains("^$")
+        {
             2
-        } else if ["address=/", "server=/", "local=/"].iter().any(|key| line.starts_with(key)) {
+        } else if ["address=/", "server=/", "local=/"]
+            .iter()
+            .any(|key| line.starts_with(key))
+        {
             3
-        } else if ["full:", "domain:", "regexp:", "keyword:", "include:"].iter().any(|key| line.starts_with(key))
+        } else if ["full:", "domain:", "regexp:", "keyword:", "include:"]
+            .iter()
+            .any(|key| line.starts_with(key))
             || line.contains(" @")
         {
             1
@@ -214,16 +253,33 @@ pub fn detect(bytes: &[u8]) -> Format {
             *count += 1;
         }
     }
-    let formats = [Format::Hosts, Format::V2fly, Format::Adblock, Format::Dnsmasq, Format::Rpz];
-    let best = formats.into_iter().zip(votes).filter(|&(_, count)| count > 0).max_by_key(|&(_, count)| count);
+    let formats = [
+        Format::Hosts,
+        Format::V2fly,
+        Format::Adblock,
+        Format::Dnsmasq,
+        Format::Rpz,
+    ];
+    let best = formats
+        .into_iter()
+        .zip(votes)
+        .filter(|&(_, count)| count > 0)
+        .max_by_key(|&(_, count)| count);
     best.map_or(Format::Domains, |(format, _)| format)
 }
 
 /// Whether a line looks like a record of a policy zone.
 fn rpz_like(line: &str) -> bool {
-    let mut words = line.split_whitespace().skip(1).filter(|word| !word.eq_ignore_ascii_case("IN"));
+    let mut words = line
+        .split_whitespace()
+        .skip(1)
+        .filter(|word| !word.eq_ignore_ascii_case("IN"));
     let word = words.find(|word| word.parse::<u32>().is_err());
-    word.is_some_and(|word| ["CNAME", "SOA"].iter().any(|rtype| word.eq_ignore_ascii_case(rtype)))
+    word.is_some_and(|word| {
+        ["CNAME", "SOA"]
+            .iter()
+            .any(|rtype| word.eq_ignore_ascii_case(rtype))
+    })
 }
 
 /// What stands before a `#` comment: the text, trimmed.

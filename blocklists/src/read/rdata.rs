@@ -33,39 +33,62 @@ pub fn rdata(rtype: u16, text: &str) -> Result<Vec<u8>, String> {
     }
     let wire = match (rtype, words.as_slice()) {
         (1, [address]) => {
-            let address: Ipv4Addr = address.parse().map_err(|_| format!("{address:?} is not an IPv4 address"))?;
+            let address: Ipv4Addr = address
+                .parse()
+                .map_err(|_| format!("{address:?} is not an IPv4 address"))?;
             address.octets().to_vec()
         }
         (28, [address]) => {
-            let address: Ipv6Addr = address.parse().map_err(|_| format!("{address:?} is not an IPv6 address"))?;
+            let address: Ipv6Addr = address
+                .parse()
+                .map_err(|_| format!("{address:?} is not an IPv6 address"))?;
             address.octets().to_vec()
         }
         (2 | 5 | 12 | 39, [target]) => name(target)?,
         (15, [preference, exchange]) => [number(preference)?.to_vec(), name(exchange)?].concat(),
         (16, _) if !text.is_empty() => character_strings(text)?,
-        (33, [priority, weight, port, target]) => {
-            [number(priority)?.to_vec(), number(weight)?.to_vec(), number(port)?.to_vec(), name(target)?].concat()
-        }
-        (64 | 65, [priority, target, parameters @ ..]) => {
-            [number(priority)?.to_vec(), name(target)?, service_parameters(parameters)?].concat()
-        }
+        (33, [priority, weight, port, target]) => [
+            number(priority)?.to_vec(),
+            number(weight)?.to_vec(),
+            number(port)?.to_vec(),
+            name(target)?,
+        ]
+        .concat(),
+        (64 | 65, [priority, target, parameters @ ..]) => [
+            number(priority)?.to_vec(),
+            name(target)?,
+            service_parameters(parameters)?,
+        ]
+        .concat(),
         (1 | 2 | 5 | 12 | 15 | 16 | 28 | 33 | 39 | 64 | 65, _) => {
-            return Err(format!("{text:?} is not data of a record of type {}", RecordType::from(rtype)));
+            return Err(format!(
+                "{text:?} is not data of a record of type {}",
+                RecordType::from(rtype)
+            ));
         }
         _ => {
-            let data = RData::try_from_str(RecordType::from(rtype), text).map_err(|error| error.to_string())?;
+            let data =
+                RData::try_from_str(RecordType::from(rtype), text).map_err(|error| error.to_string())?;
             data.to_bytes().map_err(|error| error.to_string())?
         }
     };
-    if wire.len() > usize::from(u16::MAX) { Err("more than 65,535 octets of data".to_owned()) } else { Ok(wire) }
+    if wire.len() > usize::from(u16::MAX) {
+        Err("more than 65,535 octets of data".to_owned())
+    } else {
+        Ok(wire)
+    }
 }
 
 fn number(word: &str) -> Result<[u8; 2], String> {
-    word.parse::<u16>().map(u16::to_be_bytes).map_err(|_| format!("{word:?} is not a number from 0 to 65535"))
+    word.parse::<u16>()
+        .map(u16::to_be_bytes)
+        .map_err(|_| format!("{word:?} is not a number from 0 to 65535"))
 }
 
 fn name(word: &str) -> Result<Vec<u8>, String> {
-    Name::parse(word).map(|name| name.as_ref().wire().to_vec()).map_err(|error| format!("{word:?}: {error}"))
+    Name::parse(word)
+        .map(|name| name.as_ref().wire().to_vec())
+        .map_err(|error| format!("{word:?}: {error}"))
 }
 
 /// `\# length hex…` (RFC 3597, section 5).
@@ -79,7 +102,10 @@ fn generic(words: &[&str]) -> Result<Vec<u8>, String> {
         octets.push(u8::from_str_radix(text, 16).map_err(|_| format!("{text:?} is not hexadecimal"))?);
     }
     if hex.len() % 2 != 0 || octets.len() != length {
-        return Err(format!("{} octets of data where {length} are announced", octets.len()));
+        return Err(format!(
+            "{} octets of data where {length} are announced",
+            octets.len()
+        ));
     }
     Ok(octets)
 }
@@ -142,12 +168,25 @@ fn service_parameters(words: &[&str]) -> Result<Vec<u8>, String> {
             }
             "no-default-alpn" => (2, Vec::new()),
             "port" => (3, number(value)?.to_vec()),
-            "ipv4hint" => (4, addresses(value, |address| address.parse::<Ipv4Addr>().map(|a| a.octets().to_vec()))?),
-            "ipv6hint" => (6, addresses(value, |address| address.parse::<Ipv6Addr>().map(|a| a.octets().to_vec()))?),
+            "ipv4hint" => (
+                4,
+                addresses(value, |address| {
+                    address.parse::<Ipv4Addr>().map(|a| a.octets().to_vec())
+                })?,
+            ),
+            "ipv6hint" => (
+                6,
+                addresses(value, |address| {
+                    address.parse::<Ipv6Addr>().map(|a| a.octets().to_vec())
+                })?,
+            ),
             "dohpath" => (7, value.as_bytes().to_vec()),
             _ => {
                 let number = key.strip_prefix("key").and_then(|number| number.parse().ok());
-                (number.ok_or(format!("unknown service parameter {key:?}"))?, value.as_bytes().to_vec())
+                (
+                    number.ok_or(format!("unknown service parameter {key:?}"))?,
+                    value.as_bytes().to_vec(),
+                )
             }
         };
         if parameters.iter().any(|(held, _)| *held == key) {
@@ -167,7 +206,9 @@ fn service_parameters(words: &[&str]) -> Result<Vec<u8>, String> {
 
 fn addresses<E>(value: &str, parse: impl Fn(&str) -> Result<Vec<u8>, E>) -> Result<Vec<u8>, String> {
     let parsed: Result<Vec<_>, _> = value.split(',').map(parse).collect();
-    parsed.map(|octets| octets.concat()).map_err(|_| format!("{value:?} is not a list of IP addresses"))
+    parsed
+        .map(|octets| octets.concat())
+        .map_err(|_| format!("{value:?} is not a list of IP addresses"))
 }
 
 #[cfg(test)]
@@ -196,15 +237,24 @@ mod tests {
             message.extend([0, 1, 0, 0, 0, 9]);
             message.extend(u16::try_from(wire.len()).unwrap().to_be_bytes());
             message.extend(&wire);
-            let read = hickory_proto::op::Message::from_vec(&message).unwrap_or_else(|error| panic!("{kind}: {error}"));
+            let read = hickory_proto::op::Message::from_vec(&message)
+                .unwrap_or_else(|error| panic!("{kind}: {error}"));
             assert_eq!(u16::from(read.answers[0].record_type()), number, "{kind}");
         }
     }
 
     #[test]
     fn what_is_no_data_of_its_type_is_refused() {
-        for (kind, text) in [("A", "2001:db8::1"), ("AAAA", "192.0.2.1"), ("MX", "badstuff"), ("SRV", "1 2 x.example"),
-            ("CNAME", "a..example"), ("TXT", "\"open"), ("TYPE9", "\\# 2 01"), ("HTTPS", "1 a.example what=3")] {
+        for (kind, text) in [
+            ("A", "2001:db8::1"),
+            ("AAAA", "192.0.2.1"),
+            ("MX", "badstuff"),
+            ("SRV", "1 2 x.example"),
+            ("CNAME", "a..example"),
+            ("TXT", "\"open"),
+            ("TYPE9", "\\# 2 01"),
+            ("HTTPS", "1 a.example what=3"),
+        ] {
             assert!(rdata(rtype(kind).unwrap(), text).is_err(), "{kind} {text}");
         }
         assert_eq!(rtype("BOGUS"), None);

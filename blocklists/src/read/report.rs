@@ -66,6 +66,10 @@ impl Sink {
     /// The line is refused; `text` is the line itself.
     pub fn reject(&mut self, line: u32, reason: impl Into<String>, text: &str) {
         let text = text.chars().take(120).flat_map(char::escape_debug).collect();
-        self.report.rejected.push(Rejected { line, reason: reason.into(), text });
+        self.report.rejected.push(Rejected {
+            line,
+            reason: reason.into(),
+            text,
+        });
     }
 }

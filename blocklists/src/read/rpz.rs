@@ -51,7 +51,13 @@ pub(super) fn read<'a>(lines: impl Iterator<Item = (u32, &'a str)>, sink: &mut S
     records.sort_by_key(|(_, (line, _))| *line);
     for (owner, (line, records)) in records {
         if let Ok(pattern) = pattern(&owner) {
-            sink.rule(line, Rule { effect: Effect::Block(Answer::Records(records)), ..Rule::block(pattern) });
+            sink.rule(
+                line,
+                Rule {
+                    effect: Effect::Block(Answer::Records(records)),
+                    ..Rule::block(pattern)
+                },
+            );
         }
     }
 }
@@ -92,7 +98,10 @@ impl Zone {
         while let Some((word, after)) = rest.split_first() {
             if let Some(number) = seconds(word) {
                 ttl = Some(number);
-            } else if !["IN", "CH", "HS"].iter().any(|class| word.eq_ignore_ascii_case(class)) {
+            } else if !["IN", "CH", "HS"]
+                .iter()
+                .any(|class| word.eq_ignore_ascii_case(class))
+            {
                 break;
             }
             rest = after;
@@ -105,7 +114,9 @@ impl Zone {
             let from = first.as_ptr() as usize - entry.text.as_ptr() as usize;
             entry.text.get(from..)
         });
-        let Some(trigger) = trigger else { return Ok(Line::Header) };
+        let Some(trigger) = trigger else {
+            return Ok(Line::Header);
+        };
         refuse_other_triggers(&trigger)?;
         self.rule(trigger, rtype, ttl, data_text.unwrap_or_default(), entry.line)
     }
@@ -130,22 +141,38 @@ impl Zone {
         if full == apex || full.is_empty() {
             return None;
         }
-        Some(match full.strip_suffix(apex).and_then(|front| front.strip_suffix('.')) {
-            Some(front) if !apex.is_empty() => front.to_owned(),
-            _ => full,
-        })
+        Some(
+            match full.strip_suffix(apex).and_then(|front| front.strip_suffix('.')) {
+                Some(front) if !apex.is_empty() => front.to_owned(),
+                _ => full,
+            },
+        )
     }
 
-    fn rule(&mut self, owner: String, rtype: u16, ttl: Option<u32>, data: &str, line: u32) -> Result<Line, String> {
+    fn rule(
+        &mut self,
+        owner: String,
+        rtype: u16,
+        ttl: Option<u32>,
+        data: &str,
+        line: u32,
+    ) -> Result<Line, String> {
         let pattern = pattern(&owner)?;
         if rtype == 5 {
             let target = data.trim().to_ascii_lowercase();
-            return Ok(Line::Rule(Rule { effect: action(&owner, &target)?, ..Rule::block(pattern) }));
+            return Ok(Line::Rule(Rule {
+                effect: action(&owner, &target)?,
+                ..Rule::block(pattern)
+            }));
         }
         if matches!(rtype, 2 | 39 | 43 | 46 | 47 | 48 | 50) {
             return Err("a record of this type is no local data in a policy zone".to_owned());
         }
-        let record = LocalRecord { rtype, ttl, rdata: rdata::rdata(rtype, data)? };
+        let record = LocalRecord {
+            rtype,
+            ttl,
+            rdata: rdata::rdata(rtype, data)?,
+        };
         let (_, records) = self.records.entry(owner).or_insert_with(|| (line, Vec::new()));
         if !records.contains(&record) {
             records.push(record);
@@ -166,8 +193,14 @@ fn action(owner: &str, target: &str) -> Result<Effect, String> {
         // The form from before rpz-passthru: an alias to itself.
         _ if target.trim_end_matches('.') == owner => Effect::Allow,
         _ => match target.strip_prefix("*.") {
-            Some(below) => Effect::Block(Answer::Alias { target: name(below)?, below: true }),
-            None => Effect::Block(Answer::Alias { target: name(target)?, below: false }),
+            Some(below) => Effect::Block(Answer::Alias {
+                target: name(below)?,
+                below: true,
+            }),
+            None => Effect::Block(Answer::Alias {
+                target: name(target)?,
+                below: false,
+            }),
         },
     })
 }
@@ -214,7 +247,11 @@ fn seconds(word: &str) -> Option<u32> {
             (number, open) = (0, false);
         }
     }
-    if open { total.checked_add(number) } else { Some(total) }
+    if open {
+        total.checked_add(number)
+    } else {
+        Some(total)
+    }
 }
 
 /// Joins lines inside parentheses and takes comments out, quotes respected.
@@ -233,7 +270,12 @@ fn entries<'a>(lines: impl Iterator<Item = (u32, &'a str)>, sink: &mut Sink) -> 
             sink.comment();
         } else {
             let inherits = text.starts_with([' ', '\t']);
-            entries.push(Entry { line: number, more: 0, text, inherits });
+            entries.push(Entry {
+                line: number,
+                more: 0,
+                text,
+                inherits,
+            });
         }
     }
     entries
@@ -282,7 +324,10 @@ mod tests {
         assert_eq!(list.format, Format::Rpz);
         let effect = |owner: &str| {
             let wanted = pattern(owner).unwrap();
-            list.rules.iter().find(|located| located.rule.pattern == wanted).map(|located| located.rule.effect.clone())
+            list.rules
+                .iter()
+                .find(|located| located.rule.pattern == wanted)
+                .map(|located| located.rule.effect.clone())
         };
         assert_eq!(effect("nx.example"), Some(Effect::Block(Answer::NxDomain)));
         assert_eq!(effect("*.nx.example"), Some(Effect::Block(Answer::NxDomain)));
@@ -291,8 +336,13 @@ mod tests {
         assert_eq!(effect("old.example"), Some(Effect::Allow));
         assert_eq!(effect("drop.example"), Some(Effect::Block(Answer::Drop)));
         assert_eq!(effect("tcp.example"), Some(Effect::Block(Answer::TcpOnly)));
-        assert!(matches!(effect("data.example"), Some(Effect::Block(Answer::Records(r))) if r.len() == 2 && r[1].rdata == b"\x09two words"));
-        assert!(matches!(effect("*.w.example"), Some(Effect::Block(Answer::Alias { below: true, .. }))));
+        assert!(
+            matches!(effect("data.example"), Some(Effect::Block(Answer::Records(r))) if r.len() == 2 && r[1].rdata == b"\x09two words")
+        );
+        assert!(matches!(
+            effect("*.w.example"),
+            Some(Effect::Block(Answer::Alias { below: true, .. }))
+        ));
         let report = &list.report;
         assert_eq!(report.rejected.len(), 3, "{report:#?}");
         let counted = report.comments + report.with_rules + report.not_dns + report.rejected.len() as u64;

@@ -91,6 +91,8 @@ impl Snapshot {
 
     /// Whether the configuration forwards this name to servers of its own.
     pub fn is_forwarded(&self, name: NameRef<'_>) -> bool {
-        self.forwarded.iter().any(|zone| name.is_at_or_below(zone.as_ref()))
+        self.forwarded
+            .iter()
+            .any(|zone| name.is_at_or_below(zone.as_ref()))
     }
 }

@@ -70,7 +70,9 @@ const REVERSE_V6: &[&str] = &[
 /// configuration forwards the name's zone to servers of its own.
 pub fn special(name: NameRef<'_>, qtype: u16, forwarded: bool) -> Option<Special> {
     for &(wire, hold) in NAMES {
-        let Ok(zone) = NameRef::from_lower_wire(wire) else { continue };
+        let Ok(zone) = NameRef::from_lower_wire(wire) else {
+            continue;
+        };
         if name.is_at_or_below(zone) {
             if forwarded && hold == Hold::UnlessForwarded {
                 return None;
@@ -100,17 +102,21 @@ fn reverse(name: NameRef<'_>, qtype: u16) -> Option<Special> {
     let loopback = match labels.pop() {
         Some(b"in-addr") => {
             let octets: Vec<u8> = labels.iter().rev().map_while(|label| number(label)).collect();
-            let covered =
-                REVERSE_V4.iter().any(|prefix| octets.starts_with(prefix)) || in_ranges(&octets);
+            let covered = REVERSE_V4.iter().any(|prefix| octets.starts_with(prefix)) || in_ranges(&octets);
             if !covered {
                 return None;
             }
             octets == [127, 0, 0, 1] && labels.len() == 4
         }
         Some(b"ip6") => {
-            let nibbles: Vec<u8> =
-                labels.iter().rev().map_while(|label| label.first().copied().filter(|_| label.len() == 1)).collect();
-            let prefix = REVERSE_V6.iter().find(|prefix| nibbles.starts_with(prefix.as_bytes()))?;
+            let nibbles: Vec<u8> = labels
+                .iter()
+                .rev()
+                .map_while(|label| label.first().copied().filter(|_| label.len() == 1))
+                .collect();
+            let prefix = REVERSE_V6
+                .iter()
+                .find(|prefix| nibbles.starts_with(prefix.as_bytes()))?;
             prefix.ends_with("01") && labels.len() == 32
         }
         _ => return None,
@@ -160,7 +166,11 @@ mod tests {
             ("1.0.0.127.in-addr.arpa", 12, Special::LocalhostPtr),
             ("d.f.ip6.arpa", 12, Special::NxDomain),
             ("8.b.d.0.1.0.0.2.ip6.arpa", 12, Special::NxDomain),
-            ("1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.ip6.arpa", 12, Special::LocalhostPtr),
+            (
+                "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.ip6.arpa",
+                12,
+                Special::LocalhostPtr,
+            ),
         ] {
             assert_eq!(look(name, qtype, false), Some(expected), "{name}");
         }
@@ -168,15 +178,29 @@ mod tests {
 
     #[test]
     fn ordinary_names_and_public_reverse_zones_are_not() {
-        for name in ["example", "test.example", "1.1.32.172.in-addr.arpa", "1.1.1.8.in-addr.arpa", "arpa", "in-addr.arpa",
-            "8.8.8.4.0.6.8.4.1.0.0.2.ip6.arpa", "localhost.example", "1.1.128.100.in-addr.arpa"] {
+        for name in [
+            "example",
+            "test.example",
+            "1.1.32.172.in-addr.arpa",
+            "1.1.1.8.in-addr.arpa",
+            "arpa",
+            "in-addr.arpa",
+            "8.8.8.4.0.6.8.4.1.0.0.2.ip6.arpa",
+            "localhost.example",
+            "1.1.128.100.in-addr.arpa",
+        ] {
             assert_eq!(look(name, 12, false), None, "{name}");
         }
     }
 
     #[test]
     fn a_configured_zone_takes_over_all_but_the_names_that_no_server_may_see() {
-        for name in ["x.test", "nas.home.arpa", "printer.local", "1.1.168.192.in-addr.arpa"] {
+        for name in [
+            "x.test",
+            "nas.home.arpa",
+            "printer.local",
+            "1.1.168.192.in-addr.arpa",
+        ] {
             assert_eq!(look(name, 1, true), None, "{name}");
         }
         for name in ["x.onion", "x.invalid", "localhost"] {

@@ -94,16 +94,32 @@ pub enum Failure {
 }
 
 /// Takes one packet down the line. `now_ms` is the caller's monotonic clock; the reply is left in `out`.
-pub fn step(snapshot: &Snapshot, cache: &Cache, peer: &Peer, packet: &[u8], now_ms: u64, out: &mut Vec<u8>) -> Step {
+pub fn step(
+    snapshot: &Snapshot,
+    cache: &Cache,
+    peer: &Peer,
+    packet: &[u8],
+    now_ms: u64,
+    out: &mut Vec<u8>,
+) -> Step {
     if peer.addr.port() == 0 {
         return Step::Drop; // no one can receive there; a sign of forgery
     }
     let query = match Query::parse(packet) {
         Ok(query) => query,
-        Err(fault) => return if reply::fault(fault, out) { Step::Reply(Kind::Fault) } else { Step::Drop },
+        Err(fault) => {
+            return if reply::fault(fault, out) {
+                Step::Reply(Kind::Fault)
+            } else {
+                Step::Drop
+            };
+        }
     };
     if !snapshot.allows(peer.addr.ip()) {
-        let error = Ede { code: ede::PROHIBITED, text: "" };
+        let error = Ede {
+            code: ede::PROHIBITED,
+            text: "",
+        };
         reply::empty(&query, rcode::REFUSED, Some(error), out);
         return Step::Reply(Kind::Refused);
     }
@@ -116,7 +132,9 @@ pub fn step(snapshot: &Snapshot, cache: &Cache, peer: &Peer, packet: &[u8], now_
     } else {
         match policy::verdict(&snapshot.index, &snapshot.profile, query.qname(), query.qtype) {
             Verdict::Blocked(hit) => blocked(snapshot, cache, peer, packet, &query, &hit, now_ms, out),
-            Verdict::Helpline(_) | Verdict::Allowed { .. } => allowed(cache, peer, packet, &query, now_ms, out),
+            Verdict::Helpline(_) | Verdict::Allowed { .. } => {
+                allowed(cache, peer, packet, &query, now_ms, out)
+            }
         }
     };
     fit(&query, peer.transport, out);
@@ -132,7 +150,9 @@ pub fn finish(
     now_ms: u64,
     out: &mut Vec<u8>,
 ) -> Step {
-    let Ok(query) = Query::parse(&job.packet) else { return Step::Drop };
+    let Ok(query) = Query::parse(&job.packet) else {
+        return Step::Drop;
+    };
     let question_len = job.key.name.as_ref().wire().len() + 4;
     let finished = answer.and_then(|message| {
         Finished::from_upstream(message, question_len, snapshot.answers.ttl).map_err(|_| Failure::Network)
@@ -140,18 +160,43 @@ pub fn finish(
     let kind = match (finished, &job.stale) {
         (Ok(finished), stale) if finished.rcode() != rcode::SERVFAIL || stale.is_none() => {
             cache.put(job.key.clone(), &finished, now_ms);
-            respond(snapshot, &query, job.alias.as_ref(), &finished, Age::Fresh(0), None, out);
+            respond(
+                snapshot,
+                &query,
+                job.alias.as_ref(),
+                &finished,
+                Age::Fresh(0),
+                None,
+                out,
+            );
             Kind::Forwarded
         }
         (_, Some(entry)) => {
-            let error = Ede { code: ede::STALE_ANSWER, text: "no upstream answered" };
-            respond(snapshot, &query, job.alias.as_ref(), &entry.answer, Age::Stale, Some(error), out);
+            let error = Ede {
+                code: ede::STALE_ANSWER,
+                text: "no upstream answered",
+            };
+            respond(
+                snapshot,
+                &query,
+                job.alias.as_ref(),
+                &entry.answer,
+                Age::Stale,
+                Some(error),
+                out,
+            );
             Kind::Stale
         }
         (Err(failure), None) => {
             let error = match failure {
-                Failure::Unreachable => Ede { code: ede::NO_REACHABLE_AUTHORITY, text: "no upstream answered" },
-                Failure::Network => Ede { code: ede::NETWORK_ERROR, text: "upstream failed" },
+                Failure::Unreachable => Ede {
+                    code: ede::NO_REACHABLE_AUTHORITY,
+                    text: "no upstream answered",
+                },
+                Failure::Network => Ede {
+                    code: ede::NETWORK_ERROR,
+                    text: "upstream failed",
+                },
             };
             reply::empty(&query, rcode::SERVFAIL, Some(error), out);
             Kind::Failed
@@ -182,9 +227,15 @@ fn here(snapshot: &Snapshot, query: &Query<'_>, out: &mut Vec<u8>) -> bool {
         return true;
     }
     let forwarded = snapshot.is_forwarded(name);
-    let Some(special) = special::special(name, query.qtype, forwarded) else { return false };
+    let Some(special) = special::special(name, query.qtype, forwarded) else {
+        return false;
+    };
     let ttl = snapshot.answers.block_ttl;
-    let code = if special == Special::NxDomain { rcode::NXDOMAIN } else { rcode::NOERROR };
+    let code = if special == Special::NxDomain {
+        rcode::NXDOMAIN
+    } else {
+        rcode::NOERROR
+    };
     let mut reply = Reply::to(query, code, out);
     match (special, query.qtype) {
         (Special::Localhost, rtype::A) => reply.answer(rtype::A, ttl, &Ipv4Addr::LOCALHOST.octets()),
@@ -208,8 +259,15 @@ fn blocked(
     now_ms: u64,
     out: &mut Vec<u8>,
 ) -> Step {
-    let text = snapshot.index.tags().get(usize::from(hit.tag.0)).map_or("", |tag| tag.id.as_str());
-    let error = Some(Ede { code: snapshot.answers.site.ede(), text });
+    let text = snapshot
+        .index
+        .tags()
+        .get(usize::from(hit.tag.0))
+        .map_or("", |tag| tag.id.as_str());
+    let error = Some(Ede {
+        code: snapshot.answers.site.ede(),
+        text,
+    });
     match hit.answer() {
         Answer::Configured => configured(snapshot, peer, query, error, out),
         Answer::NxDomain => negative(snapshot, query, rcode::NXDOMAIN, error, out),
@@ -224,7 +282,11 @@ fn blocked(
         Answer::TcpOnly => return allowed(cache, peer, packet, query, now_ms, out),
         Answer::Records(records) => records_reply(snapshot, query, records, error, out),
         Answer::Alias { target, below } => {
-            let target = if *below { joined(query.qname(), target.as_ref()) } else { Some(target.clone()) };
+            let target = if *below {
+                joined(query.qname(), target.as_ref())
+            } else {
+                Some(target.clone())
+            };
             match target {
                 Some(target) => return aliased(snapshot, cache, peer, packet, query, target, now_ms, out),
                 None => reply::empty(query, rcode::SERVFAIL, error, out),
@@ -235,7 +297,13 @@ fn blocked(
 }
 
 /// The configured answer to a blocked name.
-fn configured(snapshot: &Snapshot, peer: &Peer, query: &Query<'_>, error: Option<Ede<'_>>, out: &mut Vec<u8>) {
+fn configured(
+    snapshot: &Snapshot,
+    peer: &Peer,
+    query: &Query<'_>,
+    error: Option<Ede<'_>>,
+    out: &mut Vec<u8>,
+) {
     let (v4, v6) = match snapshot.answers.block {
         BlockAnswer::Nxdomain => return negative(snapshot, query, rcode::NXDOMAIN, error, out),
         BlockAnswer::Nodata => return negative(snapshot, query, rcode::NOERROR, error, out),
@@ -275,7 +343,11 @@ fn records_reply(
     let mut any = false;
     for record in records {
         if record.rtype == query.qtype || query.qtype == rtype::ANY || record.rtype == rtype::CNAME {
-            reply.answer(record.rtype, record.ttl.unwrap_or(snapshot.answers.block_ttl), &record.rdata);
+            reply.answer(
+                record.rtype,
+                record.ttl.unwrap_or(snapshot.answers.block_ttl),
+                &record.rdata,
+            );
             any = true;
         }
     }
@@ -286,7 +358,14 @@ fn records_reply(
 }
 
 /// From the cache, else a job for the upstream.
-fn allowed(cache: &Cache, peer: &Peer, packet: &[u8], query: &Query<'_>, now_ms: u64, out: &mut Vec<u8>) -> Step {
+fn allowed(
+    cache: &Cache,
+    peer: &Peer,
+    packet: &[u8],
+    query: &Query<'_>,
+    now_ms: u64,
+    out: &mut Vec<u8>,
+) -> Step {
     if query.qtype == rtype::ANY {
         // RFC 8482, section 4.2: one synthesised HINFO, useless for amplification.
         let mut reply = Reply::to(query, rcode::NOERROR, out);
@@ -299,7 +378,13 @@ fn allowed(cache: &Cache, peer: &Peer, packet: &[u8], query: &Query<'_>, now_ms:
             entry.answer.write(query, Age::Fresh(age), None, out);
             Step::Reply(Kind::Cached)
         }
-        Found::Stale(entry) => job(peer, packet, key(query, query.qname()).to_key(), None, Some(entry)),
+        Found::Stale(entry) => job(
+            peer,
+            packet,
+            key(query, query.qname()).to_key(),
+            None,
+            Some(entry),
+        ),
         Found::Missing => job(peer, packet, key(query, query.qname()).to_key(), None, None),
     }
 }
@@ -324,16 +409,42 @@ fn aliased(
     }
     match cache.get(key(query, target.as_ref()), now_ms) {
         Found::Fresh(entry, age) => {
-            respond(snapshot, query, Some(&target), &entry.answer, Age::Fresh(age), None, out);
+            respond(
+                snapshot,
+                query,
+                Some(&target),
+                &entry.answer,
+                Age::Fresh(age),
+                None,
+                out,
+            );
             Step::Reply(Kind::Blocked)
         }
-        Found::Stale(entry) => job(peer, packet, key(query, target.as_ref()).to_key(), Some(target), Some(entry)),
-        Found::Missing => job(peer, packet, key(query, target.as_ref()).to_key(), Some(target), None),
+        Found::Stale(entry) => job(
+            peer,
+            packet,
+            key(query, target.as_ref()).to_key(),
+            Some(target),
+            Some(entry),
+        ),
+        Found::Missing => job(
+            peer,
+            packet,
+            key(query, target.as_ref()).to_key(),
+            Some(target),
+            None,
+        ),
     }
 }
 
 fn job(peer: &Peer, packet: &[u8], key: Key, alias: Option<Name>, stale: Option<Arc<Entry>>) -> Step {
-    Step::Upstream(Box::new(Job { key, packet: packet.into(), alias, stale, transport: peer.transport }))
+    Step::Upstream(Box::new(Job {
+        key,
+        packet: packet.into(),
+        alias,
+        stale,
+        transport: peer.transport,
+    }))
 }
 
 fn key<'k>(query: &Query<'_>, name: NameRef<'k>) -> KeyRef<'k> {
@@ -355,9 +466,13 @@ fn respond(
     error: Option<Ede<'_>>,
     out: &mut Vec<u8>,
 ) {
-    let Some(target) = alias else { return answer.write(query, age, error, out) };
+    let Some(target) = alias else {
+        return answer.write(query, age, error, out);
+    };
     let ttl = snapshot.answers.block_ttl;
-    let Some(records) = answer.answer_records() else { return reply::empty(query, rcode::SERVFAIL, error, out) };
+    let Some(records) = answer.answer_records() else {
+        return reply::empty(query, rcode::SERVFAIL, error, out);
+    };
     let mut reply = Reply::to(query, rcode::NOERROR, out);
     reply.answer(rtype::CNAME, ttl, target.as_ref().wire());
     for (owner, rtype, record_ttl, rdata) in records {

@@ -44,7 +44,12 @@ pub(super) enum Command {
 pub(super) fn run(cli: &Cli, command: &Command) -> Result<(), String> {
     match command {
         Command::Status => status(cli),
-        Command::Compile { inputs, output, format, subdomains } => compile(cli, inputs, output, *format, *subdomains),
+        Command::Compile {
+            inputs,
+            output,
+            format,
+            subdomains,
+        } => compile(cli, inputs, output, *format, *subdomains),
         Command::Test { file, name, qtype } => test(cli, file, name, qtype),
     }
 }
@@ -74,18 +79,44 @@ struct Table {
 impl std::fmt::Display for Table {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for line in &self.inputs {
-            line.rejections.iter().try_for_each(|rejection| writeln!(out, "{rejection}"))?;
+            line.rejections
+                .iter()
+                .try_for_each(|rejection| writeln!(out, "{rejection}"))?;
         }
-        writeln!(out, "{:<8} {:>9} {:>9} {:>9} {:>9} {:>8} {:>9} {:>7}  file", "format", "lines", "read", "kept", "duplicate", "not DNS", "rejected", "share")?;
+        writeln!(
+            out,
+            "{:<8} {:>9} {:>9} {:>9} {:>9} {:>8} {:>9} {:>7}  file",
+            "format", "lines", "read", "kept", "duplicate", "not DNS", "rejected", "share"
+        )?;
         for line in &self.inputs {
-            let Line { file, format, lines, read, kept, duplicate, not_dns, rejected, rejected_percent, .. } = line;
-            writeln!(out, "{format:<8} {lines:>9} {read:>9} {kept:>9} {duplicate:>9} {not_dns:>8} {rejected:>9} {rejected_percent:>6.2}%  {file}")?;
+            let Line {
+                file,
+                format,
+                lines,
+                read,
+                kept,
+                duplicate,
+                not_dns,
+                rejected,
+                rejected_percent,
+                ..
+            } = line;
+            writeln!(
+                out,
+                "{format:<8} {lines:>9} {read:>9} {kept:>9} {duplicate:>9} {not_dns:>8} {rejected:>9} {rejected_percent:>6.2}%  {file}"
+            )?;
         }
         write!(out, "written: {}", self.output)
     }
 }
 
-fn compile(cli: &Cli, inputs: &[PathBuf], output: &Path, format: Format, subdomains: Option<bool>) -> Result<(), String> {
+fn compile(
+    cli: &Cli,
+    inputs: &[PathBuf],
+    output: &Path,
+    format: Format,
+    subdomains: Option<bool>,
+) -> Result<(), String> {
     let (mut table, mut lists) = (Vec::new(), Vec::new());
     for file in inputs {
         let shown = file.display().to_string();
@@ -107,18 +138,31 @@ fn compile(cli: &Cli, inputs: &[PathBuf], output: &Path, format: Format, subdoma
             not_dns: report.not_dns,
             rejected,
             rejected_percent,
-            rejections: report.rejected.iter().map(|line| format!("{shown}:{}: {}: {}", line.line, line.reason, line.text)).collect(),
+            rejections: report
+                .rejected
+                .iter()
+                .map(|line| format!("{shown}:{}: {}: {}", line.line, line.reason, line.text))
+                .collect(),
         });
-        lists.push(CompiledList { id: id_of(file), origin: shown, format: list.format, rules: list.rules });
+        lists.push(CompiledList {
+            id: id_of(file),
+            origin: shown,
+            format: list.format,
+            rules: list.rules,
+        });
     }
     let mut octets = Vec::new();
     compiled::write(&lists, &mut octets).map_err(|error| error.to_string())?;
     write_whole(output, &octets).map_err(|error| format!("{}: {error}", output.display()))?;
-    cli.print(&Table { inputs: table, output: output.display().to_string() })
+    cli.print(&Table {
+        inputs: table,
+        output: output.display().to_string(),
+    })
 }
 
 fn id_of(file: &Path) -> String {
-    file.file_stem().map_or_else(|| "list".to_owned(), |stem| stem.to_string_lossy().into_owned())
+    file.file_stem()
+        .map_or_else(|| "list".to_owned(), |stem| stem.to_string_lossy().into_owned())
 }
 
 /// Writes beside the file first, so that an old one stays whole until the new one is.
@@ -145,11 +189,24 @@ struct Verdict {
 
 impl std::fmt::Display for Verdict {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { name, listed, rule, list, line, lifted } = self;
+        let Self {
+            name,
+            listed,
+            rule,
+            list,
+            line,
+            lifted,
+        } = self;
         let (Some(rule), Some(list), Some(line)) = (rule, list, line) else {
             return write!(out, "{name} is not on the list");
         };
-        let word = if *listed { "blocked" } else if *lifted { "allowed by exception" } else { "not blocked" };
+        let word = if *listed {
+            "blocked"
+        } else if *lifted {
+            "allowed by exception"
+        } else {
+            "not blocked"
+        };
         write!(out, "{name} is {word}: {rule} ({list}, line {line})")
     }
 }
@@ -163,12 +220,33 @@ fn test(cli: &Cli, file: &Path, name: &str, qtype: &str) -> Result<(), String> {
         compiled::read(&octets).map_err(|error| format!("{shown}: {error}"))?
     } else {
         let list = read::read(&octets, Format::Auto, None).map_err(|error| format!("{shown}: {error}"))?;
-        vec![CompiledList { id: id_of(file), origin: shown.clone(), format: list.format, rules: list.rules }]
+        vec![CompiledList {
+            id: id_of(file),
+            origin: shown.clone(),
+            format: list.format,
+            rules: list.rules,
+        }]
     };
     let mut builder = Index::builder();
-    let tag = builder.tag(TagKind::Own, "own").map_err(|error| error.to_string())?;
-    for CompiledList { id, origin, format, rules } in lists {
-        builder.add(ListInfo { id, tag, origin, format }, rules);
+    let tag = builder
+        .tag(TagKind::Own, "own")
+        .map_err(|error| error.to_string())?;
+    for CompiledList {
+        id,
+        origin,
+        format,
+        rules,
+    } in lists
+    {
+        builder.add(
+            ListInfo {
+                id,
+                tag,
+                origin,
+                format,
+            },
+            rules,
+        );
     }
     let index = builder.finish().map_err(|error| error.to_string())?;
     let outcome = index.lookup(name.as_ref(), qtype);

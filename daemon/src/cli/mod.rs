@@ -84,7 +84,10 @@ impl Cli {
     /// Asks the running daemon.
     fn ask(&self, request: &Request) -> Result<Response, String> {
         let state_dir = self.load()?.config.state_dir;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| error.to_string())?;
         runtime.block_on(control::ask(&state_dir, request)).map_err(|error| {
             format!(
                 "no daemon answers at {}: {error}; start it with `isigurtd run`, or name its state folder with --state",
@@ -106,42 +109,61 @@ impl Cli {
 
 fn check(cli: &Cli) -> Result<(), String> {
     let loaded = cli.load()?;
-    let place = loaded.file.as_ref().map_or_else(|| "built-in defaults".to_owned(), |file| file.display().to_string());
+    let place = loaded.file.as_ref().map_or_else(
+        || "built-in defaults".to_owned(),
+        |file| file.display().to_string(),
+    );
     for warning in &loaded.warnings {
         eprintln_line(&format!("{place}:{}: warning: {}", warning.line, warning.what));
     }
     for warning in category_warnings(&loaded.config) {
         eprintln_line(&format!("{place}: warning: {warning}"));
     }
-    println_line(&format!("{place}: ok, {} list(s) of its own", loaded.config.lists.len()));
+    println_line(&format!(
+        "{place}: ok, {} list(s) of its own",
+        loaded.config.lists.len()
+    ));
     Ok(())
 }
 
 /// Categories of lists that no built-in one bears: legal, and often a slip.
 fn category_warnings(config: &Config) -> Vec<String> {
-    let Ok(data) = isigurt_blocklists::data::built_in() else { return Vec::new() };
+    let Ok(data) = isigurt_blocklists::data::built_in() else {
+        return Vec::new();
+    };
     let known: Vec<String> = data.categories.into_iter().map(|category| category.id).collect();
-    let unknown = config.lists.iter().filter_map(|list| Some((list.id.as_str(), list.category.as_ref()?)));
+    let unknown = config
+        .lists
+        .iter()
+        .filter_map(|list| Some((list.id.as_str(), list.category.as_ref()?)));
     unknown
         .filter(|(_, category)| !known.contains(category))
         .map(|(id, category)| {
-            let near = crate::config::nearest(category, &known).map_or_else(String::new, |near| format!("; did you mean \"{near}\"?"));
+            let near = crate::config::nearest(category, &known)
+                .map_or_else(String::new, |near| format!("; did you mean \"{near}\"?"));
             format!("list \"{id}\": category \"{category}\" is new{near}")
         })
         .collect()
 }
 
 fn why(cli: &Cli, name: &str, qtype: &str, offline: bool) -> Result<(), String> {
-    let qtype = rdata::rtype(qtype).ok_or(format!("unknown record type {qtype:?}; try A, AAAA, HTTPS or TXT"))?;
+    let qtype = rdata::rtype(qtype).ok_or(format!(
+        "unknown record type {qtype:?}; try A, AAAA, HTTPS or TXT"
+    ))?;
     if offline {
         let config = cli.load()?.config;
         let rules = sync::load(&config, None, app::now()).map_err(|error| error.to_string())?;
         return cli.print(&explain::explain(&app::snapshot(&config, rules), name, qtype)?);
     }
-    match cli.ask(&Request::Why { name: name.to_owned(), qtype })? {
+    match cli.ask(&Request::Why {
+        name: name.to_owned(),
+        qtype,
+    })? {
         Response::Why(explanation) => cli.print(&*explanation),
         Response::Error { reason } => Err(reason),
-        Response::Status(_) => Err("the daemon answered something else; is it of another version?".to_owned()),
+        Response::Status(_) => {
+            Err("the daemon answered something else; is it of another version?".to_owned())
+        }
     }
 }
 

@@ -40,12 +40,18 @@ pub(super) fn run(cli: &Cli) -> Result<(), String> {
 fn welcome(app: &App, first_try: bool) {
     let addresses: Vec<String> = app.dns().iter().map(SocketAddr::to_string).collect();
     tracing::info!(dns = %addresses.join(", "), rules = app.rules(), "serving");
-    let (true, Some(dns)) = (first_try, app.dns().first()) else { return };
+    let (true, Some(dns)) = (first_try, app.dns().first()) else {
+        return;
+    };
     println_line(&format!("iSigurt Gateway filters DNS on {dns} (UDP and TCP)"));
     if let Some(web) = app.web().first() {
         println_line(&format!("  look:  http://{web}"));
     }
-    println_line(&format!("  try:   dig @{} -p {} bet365.com        # blocked: gambling", dns.ip(), dns.port()));
+    println_line(&format!(
+        "  try:   dig @{} -p {} bet365.com        # blocked: gambling",
+        dns.ip(),
+        dns.port()
+    ));
     println_line("  why:   isigurtd why bet365.com");
 }
 
@@ -86,9 +92,15 @@ fn notify(states: &[NotifyState<'_>]) {
 
 /// Tells the service manager that the gateway lives, each time a real query has gone down the line and come back.
 async fn watchdog(dns: Option<SocketAddr>) {
-    let (Some(every), Some(mut to)) = (sd_notify::watchdog_enabled(), dns) else { return };
+    let (Some(every), Some(mut to)) = (sd_notify::watchdog_enabled(), dns) else {
+        return;
+    };
     if to.ip().is_unspecified() {
-        to.set_ip(if to.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+        to.set_ip(if to.is_ipv4() {
+            [127, 0, 0, 1].into()
+        } else {
+            std::net::Ipv6Addr::LOCALHOST.into()
+        });
     }
     loop {
         match alive(to, every / 4).await {
@@ -104,7 +116,9 @@ async fn alive(to: SocketAddr, patience: Duration) -> std::io::Result<()> {
     let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     let socket = UdpSocket::bind(any).await?;
     socket.connect(to).await?;
-    socket.send(b"\x00\x01\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x09localhost\x00\x00\x01\x00\x01").await?;
+    socket
+        .send(b"\x00\x01\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x09localhost\x00\x00\x01\x00\x01")
+        .await?;
     let mut answer = [0; 512];
     tokio::time::timeout(patience, socket.recv(&mut answer)).await??;
     Ok(())

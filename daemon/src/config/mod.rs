@@ -322,7 +322,13 @@ impl Default for Dns {
 
 impl Default for Cache {
     fn default() -> Self {
-        Self { size_mib: 32, serve_stale: Span::days(1), prefetch: true, min_ttl: 0, max_ttl: 86_400 }
+        Self {
+            size_mib: 32,
+            serve_stale: Span::days(1),
+            prefetch: true,
+            min_ttl: 0,
+            max_ttl: 86_400,
+        }
     }
 }
 
@@ -347,13 +353,20 @@ impl Default for Upstream {
 
 impl Default for Local {
     fn default() -> Self {
-        Self { domain: value::home_arpa(), leases: Vec::new(), records: Vec::new() }
+        Self {
+            domain: value::home_arpa(),
+            leases: Vec::new(),
+            records: Vec::new(),
+        }
     }
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { queries: LogQueries::default(), keep: Span::days(30) }
+        Self {
+            queries: LogQueries::default(),
+            keep: Span::days(30),
+        }
     }
 }
 
@@ -371,7 +384,10 @@ pub struct Loaded {
 impl Config {
     /// A first try without root and without a file: loopback, high ports, state beside the caller.
     pub fn try_out() -> Self {
-        let mut config = Self { state_dir: PathBuf::from("./var"), ..Self::default() };
+        let mut config = Self {
+            state_dir: PathBuf::from("./var"),
+            ..Self::default()
+        };
         config.dns.listen = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 5353))];
         config
     }
@@ -385,11 +401,17 @@ impl Config {
         match std::fs::read_to_string(path) {
             Ok(text) => {
                 let (config, warnings) = Self::parse(&text, path)?;
-                Ok(Loaded { config, file: Some(path.to_owned()), warnings })
+                Ok(Loaded {
+                    config,
+                    file: Some(path.to_owned()),
+                    warnings,
+                })
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => {
-                Ok(Loaded { config: Self::try_out(), file: None, warnings: Vec::new() })
-            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => Ok(Loaded {
+                config: Self::try_out(),
+                file: None,
+                warnings: Vec::new(),
+            }),
             Err(error) => Err(Problem::unreadable(path, &error)),
         }
     }
@@ -397,7 +419,9 @@ impl Config {
     /// Reads the text of a file; relative paths of lists start at the file's folder.
     pub fn parse(text: &str, path: &Path) -> Result<(Self, Vec<Warning>), Problem> {
         let mut config: Self = toml::from_str(text).map_err(|error| Problem::toml(path, text, &error))?;
-        config.validate().map_err(|(key, what)| Problem::at_key(path, text, key, what))?;
+        config
+            .validate()
+            .map_err(|(key, what)| Problem::at_key(path, text, key, what))?;
         let folder = path.parent().unwrap_or(Path::new("."));
         for list in &mut config.lists {
             list.url.resolve(folder);
@@ -408,7 +432,10 @@ impl Config {
     /// What spans more than one key: the key to point at, and what is wrong.
     fn validate(&self) -> Result<(), (&'static str, String)> {
         if self.dns.listen.is_empty() {
-            return Err(("listen", "at least one address to listen on is expected".to_owned()));
+            return Err((
+                "listen",
+                "at least one address to listen on is expected".to_owned(),
+            ));
         }
         if self.dns.threads > 256 {
             return Err(("threads", "0 to 256 threads are expected".to_owned()));
@@ -430,7 +457,10 @@ impl Config {
         let zones = self.upstream.zones.iter().flat_map(|zone| &zone.servers);
         for server in self.upstream.servers.iter().chain(zones) {
             if self.dns.listen.contains(&server.address) {
-                return Err(("servers", format!("upstream {server} is this gateway itself: queries would loop")));
+                return Err((
+                    "servers",
+                    format!("upstream {server} is this gateway itself: queries would loop"),
+                ));
             }
         }
         Ok(())

@@ -36,8 +36,13 @@ impl fmt::Display for Problem {
 
 impl Problem {
     pub(super) fn unreadable(file: &Path, error: &io::Error) -> Self {
-        let what = format!("cannot be read: {error}; name an existing file with --config, or none for the defaults");
-        Self { file: file.to_owned(), place: None, what }
+        let what =
+            format!("cannot be read: {error}; name an existing file with --config, or none for the defaults");
+        Self {
+            file: file.to_owned(),
+            place: None,
+            what,
+        }
     }
 
     /// What the TOML reader found.
@@ -51,13 +56,21 @@ impl Problem {
             },
             None => message,
         };
-        Self { file: file.to_owned(), place, what }
+        Self {
+            file: file.to_owned(),
+            place,
+            what,
+        }
     }
 
     /// A problem at the first line that sets `key`.
     pub(super) fn at_key(file: &Path, text: &str, key: &str, what: String) -> Self {
         let place = line_of(text, key).map(|line| (line, 1));
-        Self { file: file.to_owned(), place, what: format!("{key}: {what}") }
+        Self {
+            file: file.to_owned(),
+            place,
+            what: format!("{key}: {what}"),
+        }
     }
 }
 
@@ -89,7 +102,8 @@ fn line_and_column(text: &str, at: usize) -> (usize, usize) {
 fn line_of(text: &str, key: &str) -> Option<usize> {
     let sets = |line: &str| {
         let line = line.trim_start();
-        line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('='))
+        line.strip_prefix(key)
+            .is_some_and(|rest| rest.trim_start().starts_with('='))
     };
     text.lines().position(sets).map(|line| line + 1)
 }
@@ -104,7 +118,10 @@ const INACTIVE: &[(&str, &str)] = &[
     ("[dns.rate_limit]", "rate limits"),
     ("https", "the encrypted web UI"),
     ("block_page", "the block page"),
-    ("bootstrap", "bootstrap servers, which only encrypted upstreams need"),
+    (
+        "bootstrap",
+        "bootstrap servers, which only encrypted upstreams need",
+    ),
     ("prefetch", "prefetching"),
     ("leases", "lease files"),
     ("threads", "worker threads for UDP"),
@@ -117,13 +134,22 @@ pub(super) fn warnings(text: &str) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for &(key, what) in INACTIVE {
         let line = if key.starts_with('[') {
-            text.lines().position(|line| line.trim_start().starts_with(key)).map(|line| line + 1)
+            text.lines()
+                .position(|line| line.trim_start().starts_with(key))
+                .map(|line| line + 1)
         } else {
             line_of(text, key)
         };
-        let off = |line: usize| text.lines().nth(line - 1).is_some_and(|line| line.contains("\"off\"") || line.contains("= []"));
+        let off = |line: usize| {
+            text.lines()
+                .nth(line - 1)
+                .is_some_and(|line| line.contains("\"off\"") || line.contains("= []"))
+        };
         if let Some(line) = line.filter(|&line| !off(line)) {
-            warnings.push(Warning { line, what: format!("{key} is read, but this version does not act on it: {what}") });
+            warnings.push(Warning {
+                line,
+                what: format!("{key} is read, but this version does not act on it: {what}"),
+            });
         }
     }
     warnings.sort_by_key(|warning| warning.line);

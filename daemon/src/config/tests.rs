@@ -4,7 +4,9 @@ use super::*;
 use proptest::prelude::*;
 
 fn parse(text: &str) -> Result<Config, String> {
-    Config::parse(text, Path::new("g.toml")).map(|(config, _)| config).map_err(|problem| problem.to_string())
+    Config::parse(text, Path::new("g.toml"))
+        .map(|(config, _)| config)
+        .map_err(|problem| problem.to_string())
 }
 
 #[test]
@@ -18,7 +20,10 @@ fn an_empty_file_is_an_installed_gateway() {
 #[test]
 fn every_key_of_the_manual_is_known() {
     let text = include_str!("../../../systemd/isigurtd.toml");
-    let whole: String = text.lines().map(|line| line.strip_prefix("#:").unwrap_or(line).to_owned() + "\n").collect();
+    let whole: String = text
+        .lines()
+        .map(|line| line.strip_prefix("#:").unwrap_or(line).to_owned() + "\n")
+        .collect();
     let config = parse(&whole).unwrap();
     assert_eq!(config.upstream.zones.len(), 1);
     assert_eq!(config.local.records.len(), 1);
@@ -31,29 +36,95 @@ fn every_key_of_the_manual_is_known() {
 fn each_mistake_names_its_place_and_what_was_expected() {
     let mut wrong = Vec::new();
     for (text, expected) in [
-        ("[dns]\nbloc_answer = \"null\"", "g.toml:2:1: unknown key \"bloc_answer\"; did you mean \"block_answer\"?"),
-        ("stat_dir = \"/x\"", "g.toml:1:1: unknown key \"stat_dir\"; did you mean \"state_dir\"?"),
-        ("[dsn]\n", "g.toml:1:2: unknown key \"dsn\"; did you mean \"dns\"?"),
-        ("[dns]\nlisten = [\"127.0.0.1\"]", "g.toml:2:11: invalid socket address syntax"),
-        ("[dns]\nlisten = []", "g.toml:2:1: listen: at least one address to listen on is expected"),
-        ("[dns]\nblock_answer = \"nul\"", "g.toml:2:16: unknown variant `nul`, expected one of"),
-        ("[dns]\nblock_ttl = \"10\"", "g.toml:2:13: invalid type: string \"10\", expected u32"),
-        ("[dns]\nblock_ttl = 90000", "g.toml:2:1: block_ttl: 0 to 86400 seconds are expected"),
-        ("[dns]\nallow_from = [\"10.0.0.0/33\"]", "g.toml:2:14: \"10.0.0.0/33\" is not a network"),
-        ("[dns.cache]\nserve_stale = \"1 week\"", "g.toml:2:15: \"1 week\" is not a span of time"),
-        ("[dns.cache]\nmin_ttl = 9\nmax_ttl = 1", "g.toml:2:1: min_ttl: min_ttl is greater than max_ttl"),
-        ("[upstream]\nservers = [\"tls://9.9.9.9\"]", "g.toml:2:11: tls:// servers need encrypted transports"),
-        ("[upstream]\nservers = [\"udp://dns.example\"]", "g.toml:2:11: \"dns.example\" is not an IP address"),
-        ("[upstream]\nservers = [\"ftp://192.0.2.1\"]", "g.toml:2:11: unknown scheme \"ftp\""),
-        ("[upstream]\ntimeout_ms = 1", "g.toml:2:1: timeout_ms: 50 to 60000 milliseconds are expected"),
-        ("[dns]\nlisten = [\"127.0.0.1:53\"]\n[upstream]\nservers = [\"127.0.0.1\"]", "queries would loop"),
-        ("[[lists]]\nid = \"a/b\"\nurl = \"x\"", "g.toml:2:6: \"a/b\" is not a list id"),
-        ("[[lists]]\nid = \"a\"\nurl = \"https://x.example/l\"", "g.toml:3:7: \"https://x.example/l\": lists are read from files"),
+        (
+            "[dns]\nbloc_answer = \"null\"",
+            "g.toml:2:1: unknown key \"bloc_answer\"; did you mean \"block_answer\"?",
+        ),
+        (
+            "stat_dir = \"/x\"",
+            "g.toml:1:1: unknown key \"stat_dir\"; did you mean \"state_dir\"?",
+        ),
+        (
+            "[dsn]\n",
+            "g.toml:1:2: unknown key \"dsn\"; did you mean \"dns\"?",
+        ),
+        (
+            "[dns]\nlisten = [\"127.0.0.1\"]",
+            "g.toml:2:11: invalid socket address syntax",
+        ),
+        (
+            "[dns]\nlisten = []",
+            "g.toml:2:1: listen: at least one address to listen on is expected",
+        ),
+        (
+            "[dns]\nblock_answer = \"nul\"",
+            "g.toml:2:16: unknown variant `nul`, expected one of",
+        ),
+        (
+            "[dns]\nblock_ttl = \"10\"",
+            "g.toml:2:13: invalid type: string \"10\", expected u32",
+        ),
+        (
+            "[dns]\nblock_ttl = 90000",
+            "g.toml:2:1: block_ttl: 0 to 86400 seconds are expected",
+        ),
+        (
+            "[dns]\nallow_from = [\"10.0.0.0/33\"]",
+            "g.toml:2:14: \"10.0.0.0/33\" is not a network",
+        ),
+        (
+            "[dns.cache]\nserve_stale = \"1 week\"",
+            "g.toml:2:15: \"1 week\" is not a span of time",
+        ),
+        (
+            "[dns.cache]\nmin_ttl = 9\nmax_ttl = 1",
+            "g.toml:2:1: min_ttl: min_ttl is greater than max_ttl",
+        ),
+        (
+            "[upstream]\nservers = [\"tls://9.9.9.9\"]",
+            "g.toml:2:11: tls:// servers need encrypted transports",
+        ),
+        (
+            "[upstream]\nservers = [\"udp://dns.example\"]",
+            "g.toml:2:11: \"dns.example\" is not an IP address",
+        ),
+        (
+            "[upstream]\nservers = [\"ftp://192.0.2.1\"]",
+            "g.toml:2:11: unknown scheme \"ftp\"",
+        ),
+        (
+            "[upstream]\ntimeout_ms = 1",
+            "g.toml:2:1: timeout_ms: 50 to 60000 milliseconds are expected",
+        ),
+        (
+            "[dns]\nlisten = [\"127.0.0.1:53\"]\n[upstream]\nservers = [\"127.0.0.1\"]",
+            "queries would loop",
+        ),
+        (
+            "[[lists]]\nid = \"a/b\"\nurl = \"x\"",
+            "g.toml:2:6: \"a/b\" is not a list id",
+        ),
+        (
+            "[[lists]]\nid = \"a\"\nurl = \"https://x.example/l\"",
+            "g.toml:3:7: \"https://x.example/l\": lists are read from files",
+        ),
         ("[[lists]]\nid = \"a\"\n", "missing field `url`"),
-        ("[[lists]]\nid = \"a\"\nurl = \"x\"\nformat = \"host\"", "g.toml:4:10: unknown variant `host`"),
-        ("[[lists]]\nid = \"a\"\nurl = \"x\"\n[[lists]]\nid = \"a\"\nurl = \"y\"", "two lists have the id \"a\""),
-        ("[local]\nrecords = [\"nas.home.arpa. 300 IN A x\"]", "g.toml:2:11: \"nas.home.arpa. 300 IN A x\": \"x\" is not an IPv4 address"),
-        ("[[upstream.zone]]\nzones = [\"a..b\"]\nservers = [\"192.0.2.1\"]", "g.toml:2:9: empty label"),
+        (
+            "[[lists]]\nid = \"a\"\nurl = \"x\"\nformat = \"host\"",
+            "g.toml:4:10: unknown variant `host`",
+        ),
+        (
+            "[[lists]]\nid = \"a\"\nurl = \"x\"\n[[lists]]\nid = \"a\"\nurl = \"y\"",
+            "two lists have the id \"a\"",
+        ),
+        (
+            "[local]\nrecords = [\"nas.home.arpa. 300 IN A x\"]",
+            "g.toml:2:11: \"nas.home.arpa. 300 IN A x\": \"x\" is not an IPv4 address",
+        ),
+        (
+            "[[upstream.zone]]\nzones = [\"a..b\"]\nservers = [\"192.0.2.1\"]",
+            "g.toml:2:9: empty label",
+        ),
         ("[dns\n", "g.toml:1:"),
         ("[log]\nqueries = \"all\"", "unknown variant `all`"),
         ("[settings]\nsite = \"hotel\"", "unknown variant `hotel`"),

@@ -25,10 +25,15 @@ impl Span {
 impl TryFrom<String> for Span {
     type Error = String;
     fn try_from(text: String) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not a span of time; expected a number with s, m, h or d, such as \"24h\"");
+        let wrong = || {
+            format!("{text:?} is not a span of time; expected a number with s, m, h or d, such as \"24h\"")
+        };
         let text = text.trim();
         let unit = text.chars().last().ok_or_else(wrong)?;
-        let number: u64 = text.strip_suffix(unit).and_then(|number| number.parse().ok()).ok_or_else(wrong)?;
+        let number: u64 = text
+            .strip_suffix(unit)
+            .and_then(|number| number.parse().ok())
+            .ok_or_else(wrong)?;
         let seconds = match unit {
             's' => 1,
             'm' => 60,
@@ -36,7 +41,12 @@ impl TryFrom<String> for Span {
             'd' => 86_400,
             _ => return Err(wrong()),
         };
-        number.checked_mul(seconds).filter(|&seconds| seconds <= 3_650 * 86_400).map(Duration::from_secs).map(Self).ok_or_else(wrong)
+        number
+            .checked_mul(seconds)
+            .filter(|&seconds| seconds <= 3_650 * 86_400)
+            .map(Duration::from_secs)
+            .map(Self)
+            .ok_or_else(wrong)
     }
 }
 
@@ -51,8 +61,16 @@ pub enum ClientNet {
 }
 
 /// What `private` stands for: RFC 1918, RFC 4193, RFC 3927 and RFC 4291 link-local, loopback.
-const PRIVATE: &[&str] =
-    &["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "::1/128", "fc00::/7", "fe80::/10"];
+const PRIVATE: &[&str] = &[
+    "127.0.0.0/8",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "169.254.0.0/16",
+    "::1/128",
+    "fc00::/7",
+    "fe80::/10",
+];
 
 impl ClientNet {
     /// The networks meant.
@@ -70,9 +88,13 @@ impl TryFrom<String> for ClientNet {
         if text == "private" {
             return Ok(Self::Private);
         }
-        let net = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-        net.map(Self::Net)
-            .ok_or_else(|| format!("{text:?} is not a network; expected \"private\" or a prefix such as \"192.168.1.0/24\""))
+        let net = text
+            .parse::<IpNet>()
+            .ok()
+            .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+        net.map(Self::Net).ok_or_else(|| {
+            format!("{text:?} is not a network; expected \"private\" or a prefix such as \"192.168.1.0/24\"")
+        })
     }
 }
 
@@ -104,13 +126,19 @@ impl TryFrom<String> for Server {
             "tcp" => Scheme::Tcp,
             // A later version speaks these; until then a gateway must not fall back to clear text by itself.
             "tls" | "https" | "quic" | "h3" => {
-                return Err(format!("{scheme}:// servers need encrypted transports, which this version does not have; use udp:// or tcp://"));
+                return Err(format!(
+                    "{scheme}:// servers need encrypted transports, which this version does not have; use udp:// or tcp://"
+                ));
             }
             other => return Err(format!("unknown scheme {other:?}; expected udp:// or tcp://")),
         };
         let address = rest
             .parse::<SocketAddr>()
-            .or_else(|_| rest.trim_matches(['[', ']']).parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53)))
+            .or_else(|_| {
+                rest.trim_matches(['[', ']'])
+                    .parse::<IpAddr>()
+                    .map(|ip| SocketAddr::new(ip, 53))
+            })
             .map_err(|_| format!("{rest:?} is not an IP address with or without a port"))?;
         if address.port() == 0 {
             return Err(format!("{rest:?}: port 0 cannot be asked"));
@@ -153,12 +181,18 @@ impl TryFrom<String> for Source {
         let path = match text.split_once("://") {
             Some(("file", path)) => path,
             Some(("http" | "https", _)) => {
-                return Err(format!("{text:?}: lists are read from files in this version; fetch it and name it as file:///…"));
+                return Err(format!(
+                    "{text:?}: lists are read from files in this version; fetch it and name it as file:///…"
+                ));
             }
             Some((scheme, _)) => return Err(format!("unknown scheme {scheme:?}; expected file:///path")),
             None => &text,
         };
-        if path.is_empty() { Err("the path of the list is empty".to_owned()) } else { Ok(Self(PathBuf::from(path))) }
+        if path.is_empty() {
+            Err("the path of the list is empty".to_owned())
+        } else {
+            Ok(Self(PathBuf::from(path)))
+        }
     }
 }
 
@@ -177,9 +211,12 @@ impl ListId {
 impl TryFrom<String> for ListId {
     type Error = String;
     fn try_from(text: String) -> Result<Self, String> {
-        let legal = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.');
+        let legal =
+            |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.');
         if text.is_empty() || text.len() > 64 || text.starts_with('.') || !text.chars().all(legal) {
-            return Err(format!("{text:?} is not a list id; expected up to 64 letters, digits, '-', '_' or '.'"));
+            return Err(format!(
+                "{text:?} is not a list id; expected up to 64 letters, digits, '-', '_' or '.'"
+            ));
         }
         Ok(Self(text))
     }
@@ -216,11 +253,15 @@ impl TryFrom<String> for LocalRecord {
         }
         let rtype = rdata::rtype(kind).ok_or_else(|| wrong(&format!("unknown record type {kind:?}")))?;
         let rdata = rdata::rdata(rtype, rest).map_err(|error| wrong(&error))?;
-        Ok(Self { name, record: isigurt_blocklists::rule::LocalRecord { rtype, ttl, rdata } })
+        Ok(Self {
+            name,
+            record: isigurt_blocklists::rule::LocalRecord { rtype, ttl, rdata },
+        })
     }
 }
 
 /// `home.arpa` (RFC 8375).
 pub(super) fn home_arpa() -> Name {
-    Name::from_wire(b"\x04home\x04arpa\x00").unwrap_or_else(|_| isigurt_blocklists::name::NameRef::root().to_name())
+    Name::from_wire(b"\x04home\x04arpa\x00")
+        .unwrap_or_else(|_| isigurt_blocklists::name::NameRef::root().to_name())
 }

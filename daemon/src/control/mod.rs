@@ -86,11 +86,15 @@ async fn one(stream: UnixStream, watch: &Watch) -> io::Result<()> {
     BufReader::new(from.take(LARGEST)).read_line(&mut line).await?;
     let response = match serde_json::from_str(&line) {
         Ok(Request::Status) => Response::Status(Box::new(watch.status())),
-        Ok(Request::Why { name, qtype }) => match explain::explain(&watch.engine().snapshot(), &name, qtype) {
-            Ok(explanation) => Response::Why(Box::new(explanation)),
-            Err(reason) => Response::Error { reason },
+        Ok(Request::Why { name, qtype }) => {
+            match explain::explain(&watch.engine().snapshot(), &name, qtype) {
+                Ok(explanation) => Response::Why(Box::new(explanation)),
+                Err(reason) => Response::Error { reason },
+            }
+        }
+        Err(error) => Response::Error {
+            reason: error.to_string(),
         },
-        Err(error) => Response::Error { reason: error.to_string() },
     };
     let mut octets = serde_json::to_vec(&response)?;
     octets.push(b'\n');
@@ -104,6 +108,8 @@ pub async fn ask(state_dir: &Path, request: &Request) -> io::Result<Response> {
     octets.push(b'\n');
     stream.write_all(&octets).await?;
     let mut answer = String::new();
-    BufReader::new(stream.take(LARGEST)).read_line(&mut answer).await?;
+    BufReader::new(stream.take(LARGEST))
+        .read_line(&mut answer)
+        .await?;
     Ok(serde_json::from_str(&answer)?)
 }

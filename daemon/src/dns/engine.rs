@@ -104,7 +104,14 @@ impl Engine {
     pub fn serve(&self, peer: &Peer, packet: &[u8], out: &mut Vec<u8>) -> Next {
         self.counters.queries.fetch_add(1, Ordering::Relaxed);
         let snapshot = self.snapshot.load();
-        self.next(step::step(&snapshot, &self.cache, peer, packet, self.now_ms(), out))
+        self.next(step::step(
+            &snapshot,
+            &self.cache,
+            peer,
+            packet,
+            self.now_ms(),
+            out,
+        ))
     }
 
     /// Asks the upstream and writes the reply; `false` where there is none to send.
@@ -145,8 +152,18 @@ impl Engine {
     /// Queries since the start.
     pub fn counts(&self) -> Counts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let Counters { queries, blocked, cached, forwarded, local, refused, faults, stale, failed, dropped } =
-            &self.counters;
+        let Counters {
+            queries,
+            blocked,
+            cached,
+            forwarded,
+            local,
+            refused,
+            faults,
+            stale,
+            failed,
+            dropped,
+        } = &self.counters;
         Counts {
             queries: read(queries),
             blocked: read(blocked),

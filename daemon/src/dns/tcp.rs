@@ -86,12 +86,18 @@ pub async fn serve(engine: Arc<Engine>, listener: TcpListener) {
 
 async fn connection(engine: Arc<Engine>, stream: TcpStream, from: SocketAddr) {
     let _ = stream.set_nodelay(true);
-    let peer = Peer { addr: from, local: stream.local_addr().ok().map(|local| local.ip()), transport: Transport::Tcp };
+    let peer = Peer {
+        addr: from,
+        local: stream.local_addr().ok().map(|local| local.ip()),
+        transport: Transport::Tcp,
+    };
     let (mut from_client, mut to_client) = stream.into_split();
     let (answers, mut ready) = mpsc::channel::<Vec<u8>>(UNDER_WAY);
     let writer = tokio::spawn(async move {
         while let Some(answer) = ready.recv().await {
-            let Ok(length) = u16::try_from(answer.len()) else { continue };
+            let Ok(length) = u16::try_from(answer.len()) else {
+                continue;
+            };
             let framed = [&length.to_be_bytes()[..], &answer].concat();
             match timeout(MESSAGE, to_client.write_all(&framed)).await {
                 Ok(Ok(())) => {}
@@ -111,7 +117,9 @@ async fn connection(engine: Arc<Engine>, stream: TcpStream, from: SocketAddr) {
             }
             Next::Nothing => {}
             Next::Wait(job) => {
-                let Ok(place) = under_way.clone().acquire_owned().await else { break };
+                let Ok(place) = under_way.clone().acquire_owned().await else {
+                    break;
+                };
                 let (engine, answers) = (engine.clone(), answers.clone());
                 tokio::spawn(async move {
                     if engine.resolve(&job, &mut out).await {
@@ -134,12 +142,18 @@ async fn message(from_client: &mut OwnedReadHalf) -> Option<Vec<u8>> {
     let mut length = [0; 2];
     let (first, second) = length.split_at_mut(1);
     timeout(IDLE, from_client.read_exact(first)).await.ok()?.ok()?;
-    timeout(MESSAGE, from_client.read_exact(second)).await.ok()?.ok()?;
+    timeout(MESSAGE, from_client.read_exact(second))
+        .await
+        .ok()?
+        .ok()?;
     let length = usize::from(u16::from_be_bytes(length));
     if length < HEADER {
         return None;
     }
     let mut packet = vec![0; length];
-    timeout(MESSAGE, from_client.read_exact(&mut packet)).await.ok()?.ok()?;
+    timeout(MESSAGE, from_client.read_exact(&mut packet))
+        .await
+        .ok()?
+        .ok()?;
     Some(packet)
 }

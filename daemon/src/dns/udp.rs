@@ -52,7 +52,11 @@ pub fn prepare(socket: &std::net::UdpSocket) -> io::Result<()> {
 /// Serves one socket until the task is ended.
 pub async fn serve(engine: Arc<Engine>, socket: UdpSocket) {
     let socket = Arc::new(socket);
-    let local = socket.local_addr().ok().map(|address| address.ip()).filter(|address| !address.is_unspecified());
+    let local = socket
+        .local_addr()
+        .ok()
+        .map(|address| address.ip())
+        .filter(|address| !address.is_unspecified());
     let mut packet = [0_u8; LARGEST];
     let mut out = Vec::with_capacity(LARGEST);
     loop {
@@ -65,8 +69,14 @@ pub async fn serve(engine: Arc<Engine>, socket: UdpSocket) {
                 continue;
             }
         };
-        let peer = Peer { addr: from, local: via.address().or(local), transport: Transport::Udp };
-        let Some(packet) = packet.get(..length) else { continue };
+        let peer = Peer {
+            addr: from,
+            local: via.address().or(local),
+            transport: Transport::Udp,
+        };
+        let Some(packet) = packet.get(..length) else {
+            continue;
+        };
         match engine.serve(&peer, packet, &mut out) {
             Next::Send => reply(&socket, &out, from, via).await,
             Next::Nothing => {}
@@ -94,7 +104,11 @@ async fn receive(socket: &UdpSocket, packet: &mut [u8]) -> io::Result<(usize, So
                 Some(&mut control),
                 MsgFlags::MSG_DONTWAIT,
             )?;
-            let from = received.address.as_ref().and_then(address).ok_or(io::ErrorKind::InvalidData)?;
+            let from = received
+                .address
+                .as_ref()
+                .and_then(address)
+                .ok_or(io::ErrorKind::InvalidData)?;
             let mut via = Via::Unknown;
             for message in received.cmsgs()? {
                 match message {
@@ -118,7 +132,11 @@ async fn reply(socket: &UdpSocket, out: &[u8], to: SocketAddr, via: Via) {
             let control: &[ControlMessage<'_>] = match via {
                 Via::V4(info) => {
                     // Leave from the address that was asked, by whatever way the routes say.
-                    v4 = libc::in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: info.ipi_addr, ..info };
+                    v4 = libc::in_pktinfo {
+                        ipi_ifindex: 0,
+                        ipi_spec_dst: info.ipi_addr,
+                        ..info
+                    };
                     &[ControlMessage::Ipv4PacketInfo(&v4)]
                 }
                 Via::V6(info) => {
@@ -130,7 +148,13 @@ async fn reply(socket: &UdpSocket, out: &[u8], to: SocketAddr, via: Via) {
                 }
                 Via::Unknown => &[],
             };
-            Ok(sendmsg(socket.as_raw_fd(), &places, control, MsgFlags::MSG_DONTWAIT, Some(&to))?)
+            Ok(sendmsg(
+                socket.as_raw_fd(),
+                &places,
+                control,
+                MsgFlags::MSG_DONTWAIT,
+                Some(&to),
+            )?)
         })
         .await;
     if let Err(error) = sent {
@@ -143,5 +167,10 @@ fn address(storage: &SockaddrStorage) -> Option<SocketAddr> {
         return Some(SocketAddr::from((v4.ip(), v4.port())));
     }
     let v6 = storage.as_sockaddr_in6()?;
-    Some(SocketAddr::V6(std::net::SocketAddrV6::new(v6.ip(), v6.port(), v6.flowinfo(), v6.scope_id())))
+    Some(SocketAddr::V6(std::net::SocketAddrV6::new(
+        v6.ip(),
+        v6.port(),
+        v6.flowinfo(),
+        v6.scope_id(),
+    )))
 }

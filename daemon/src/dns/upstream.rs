@@ -64,21 +64,36 @@ impl Upstream {
         let timeout = Duration::from_millis(u64::from(config.timeout_ms));
         let pool = |servers: &[Server]| {
             let each = timeout / if servers.len() > 1 { 2 } else { 1 };
-            let servers = servers.iter().map(|&server| Arc::new(Peer::new(server, each))).collect();
-            Pool { servers, strategy: config.strategy }
+            let servers = servers
+                .iter()
+                .map(|&server| Arc::new(Peer::new(server, each)))
+                .collect();
+            Pool {
+                servers,
+                strategy: config.strategy,
+            }
         };
-        let zones = config.zones.iter().flat_map(|zone| zone.zones.iter().map(|name| (name.clone(), pool(&zone.servers))));
+        let zones = config
+            .zones
+            .iter()
+            .flat_map(|zone| zone.zones.iter().map(|name| (name.clone(), pool(&zone.servers))));
         let mut zones: Vec<_> = zones.collect();
         // The longest zone that holds the name wins.
         zones.sort_by_key(|(name, _)| std::cmp::Reverse(name.as_ref().labels().count()));
-        Self { default: pool(servers), zones, under_way: std::sync::Mutex::default() }
+        Self {
+            default: pool(servers),
+            zones,
+            under_way: std::sync::Mutex::default(),
+        }
     }
 
     /// The servers as a person reads them, and whether the last query to each was answered.
     pub fn servers(&self) -> Vec<(String, bool)> {
         let pools = std::iter::once(&self.default).chain(self.zones.iter().map(|(_, pool)| pool));
         let peers = pools.flat_map(|pool| &pool.servers);
-        peers.map(|peer| (peer.server.to_string(), peer.answered.load(Ordering::Relaxed))).collect()
+        peers
+            .map(|peer| (peer.server.to_string(), peer.answered.load(Ordering::Relaxed)))
+            .collect()
     }
 
     /// The answer to `key`: the upstream's whole message. Queries for one key that come while one is under way wait
@@ -94,12 +109,17 @@ impl Upstream {
     }
 
     fn under_way(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Arc<OnceCell<Answer>>>> {
-        self.under_way.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.under_way
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     async fn ask(&self, key: &Key) -> Answer {
         let name = key.name.as_ref();
-        let zone = self.zones.iter().find(|(zone, _)| name.is_at_or_below(zone.as_ref()));
+        let zone = self
+            .zones
+            .iter()
+            .find(|(zone, _)| name.is_at_or_below(zone.as_ref()));
         zone.map_or(&self.default, |(_, pool)| pool).ask(key).await
     }
 }
@@ -132,7 +152,12 @@ impl Pool {
         for peer in servers {
             match peer.ask(&request).await {
                 // Another server may know better than one that cannot or will not answer.
-                Ok(answer) if matches!(answer.response_code, ResponseCode::ServFail | ResponseCode::Refused) => {
+                Ok(answer)
+                    if matches!(
+                        answer.response_code,
+                        ResponseCode::ServFail | ResponseCode::Refused
+                    ) =>
+                {
                     refused = Some(answer);
                 }
                 Ok(answer) => return Ok(answer.into_buffer().into()),
@@ -174,7 +199,9 @@ impl Peer {
         if self.answered.swap(answer.is_ok(), Ordering::Relaxed) != answer.is_ok() {
             match &answer {
                 Ok(_) => tracing::info!(server = %self.server, "upstream answers again"),
-                Err(_) => tracing::warn!(server = %self.server, "upstream does not answer; answers kept in the cache are served stale"),
+                Err(_) => {
+                    tracing::warn!(server = %self.server, "upstream does not answer; answers kept in the cache are served stale")
+                }
             }
         }
         answer
@@ -182,7 +209,12 @@ impl Peer {
 
     async fn exchange(&self, request: &DnsRequest) -> Result<DnsResponse, Failure> {
         if self.server.scheme == Scheme::Udp {
-            let answer = self.udp.send(request.clone()).first_answer().await.map_err(|error| failure(&error))?;
+            let answer = self
+                .udp
+                .send(request.clone())
+                .first_answer()
+                .await
+                .map_err(|error| failure(&error))?;
             if !answer.truncation {
                 return Ok(answer);
             }

@@ -20,7 +20,9 @@ pub enum StoreError {
     #[error("state folder {0}: {1}; make it writable for this user, or name another one with --state")]
     Folder(PathBuf, std::io::Error),
     /// Another process has it open.
-    #[error("state folder {0} is in use by another isigurtd; stop that one, or name another folder with --state")]
+    #[error(
+        "state folder {0} is in use by another isigurtd; stop that one, or name another folder with --state"
+    )]
     InUse(PathBuf),
     /// The database does not open.
     #[error("state database in {0} does not open: {1}; move the folder \"db\" in it aside to start afresh")]
@@ -62,7 +64,9 @@ impl Store {
         std::fs::create_dir_all(folder).map_err(refused)?;
         // sled reports a folder that cannot be written only as a panic-prone read; try it plainly first.
         let probe = folder.join(".writable");
-        std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe)).map_err(refused)?;
+        std::fs::write(&probe, b"")
+            .and_then(|()| std::fs::remove_file(&probe))
+            .map_err(refused)?;
         let opened = sled::Config::new()
             .path(folder.join("db"))
             .mode(sled::Mode::LowSpace)
@@ -70,12 +74,17 @@ impl Store {
             .flush_every_ms(None)
             .open();
         let db = opened.map_err(|error| match error {
-            sled::Error::Io(ref io) if io.kind() == std::io::ErrorKind::WouldBlock || io.to_string().contains("lock") => {
+            sled::Error::Io(ref io)
+                if io.kind() == std::io::ErrorKind::WouldBlock || io.to_string().contains("lock") =>
+            {
                 StoreError::InUse(folder.to_owned())
             }
             error => StoreError::Open(folder.to_owned(), error),
         })?;
-        Ok(Self { lists: db.open_tree("lists.v1")?, folder: folder.to_owned() })
+        Ok(Self {
+            lists: db.open_tree("lists.v1")?,
+            folder: folder.to_owned(),
+        })
     }
 
     /// The folder that the database lies in.
@@ -85,8 +94,12 @@ impl Store {
 
     /// What is known about the list `id`.
     pub fn list(&self, id: &str) -> Result<Option<ListState>, StoreError> {
-        let Some(octets) = self.lists.get(id)? else { return Ok(None) };
-        decode(&octets).map(Some).ok_or_else(|| StoreError::Record(format!("lists/{id}")))
+        let Some(octets) = self.lists.get(id)? else {
+            return Ok(None);
+        };
+        decode(&octets)
+            .map(Some)
+            .ok_or_else(|| StoreError::Record(format!("lists/{id}")))
     }
 
     /// Keeps what is known about the list `id`; on return it is on the disk.
@@ -124,14 +137,26 @@ mod tests {
     use super::*;
 
     fn state() -> ListState {
-        ListState { rules: 7, rejected: 1, hash: "ab".into(), loaded_at: 5, last_error: Some("why".into()) }
+        ListState {
+            rules: 7,
+            rejected: 1,
+            hash: "ab".into(),
+            loaded_at: 5,
+            last_error: Some("why".into()),
+        }
     }
 
     #[test]
     fn what_was_kept_is_there_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
-        Store::open(folder.path()).unwrap().put_list("a", &state()).unwrap();
-        assert_eq!(Store::open(folder.path()).unwrap().list("a").unwrap(), Some(state()));
+        Store::open(folder.path())
+            .unwrap()
+            .put_list("a", &state())
+            .unwrap();
+        assert_eq!(
+            Store::open(folder.path()).unwrap().list("a").unwrap(),
+            Some(state())
+        );
     }
 
     #[test]

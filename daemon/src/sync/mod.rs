@@ -75,7 +75,10 @@ pub const PROFILE: &str = "household";
 /// read. `now` is in seconds since 1970.
 pub fn load(config: &Config, store: Option<&Store>, now: i64) -> Result<Rules, SyncError> {
     let mut builder = Index::builder();
-    let mut profile = Profile { name: PROFILE.to_owned(), blocked: Default::default() };
+    let mut profile = Profile {
+        name: PROFILE.to_owned(),
+        blocked: Default::default(),
+    };
     let mut lists = Vec::new();
     built_in(&mut builder, &mut profile, &mut lists)?;
     for list in &config.lists {
@@ -84,10 +87,18 @@ pub fn load(config: &Config, store: Option<&Store>, now: i64) -> Result<Rules, S
     for (id, line) in builder.refused() {
         tracing::warn!(list = %id, line, "regular expression refused: it needs too much memory");
     }
-    Ok(Rules { index: Arc::new(builder.finish()?), profile, lists })
+    Ok(Rules {
+        index: Arc::new(builder.finish()?),
+        profile,
+        lists,
+    })
 }
 
-fn built_in(builder: &mut Builder, profile: &mut Profile, lists: &mut Vec<ListStatus>) -> Result<(), SyncError> {
+fn built_in(
+    builder: &mut Builder,
+    profile: &mut Profile,
+    lists: &mut Vec<ListStatus>,
+) -> Result<(), SyncError> {
     let data = data::built_in()?;
     let mut add = |builder: &mut Builder, kind, id: &str, rules: Vec<Located>, file: &str| {
         let tag = builder.tag(kind, id)?;
@@ -101,14 +112,38 @@ fn built_in(builder: &mut Builder, profile: &mut Profile, lists: &mut Vec<ListSt
             last_error: None,
         });
         let origin = format!("built in: {file}");
-        builder.add(ListInfo { id: id.to_owned(), tag, origin, format: Format::Domains }, rules);
+        builder.add(
+            ListInfo {
+                id: id.to_owned(),
+                tag,
+                origin,
+                format: Format::Domains,
+            },
+            rules,
+        );
         Ok::<_, IndexError>(tag)
     };
     let suffixes = |names: &[Name], line| -> Vec<Located> {
-        names.iter().map(|name| Located { rule: Rule::block(Pattern::Suffix(name.clone())), line }).collect()
+        names
+            .iter()
+            .map(|name| Located {
+                rule: Rule::block(Pattern::Suffix(name.clone())),
+                line,
+            })
+            .collect()
     };
-    let helplines: Vec<Located> = data.helplines.iter().flat_map(|line| suffixes(&line.domains, line.line)).collect();
-    add(builder, TagKind::Helpline, "helplines", helplines, "helplines.toml")?;
+    let helplines: Vec<Located> = data
+        .helplines
+        .iter()
+        .flat_map(|line| suffixes(&line.domains, line.line))
+        .collect();
+    add(
+        builder,
+        TagKind::Helpline,
+        "helplines",
+        helplines,
+        "helplines.toml",
+    )?;
     let mut bypass: Vec<Located> = Vec::new();
     for way in &data.bypass {
         let answer = match way.answer {
@@ -131,7 +166,13 @@ fn built_in(builder: &mut Builder, profile: &mut Profile, lists: &mut Vec<ListSt
         }
     }
     for service in &data.services {
-        add(builder, TagKind::Service, &service.id, suffixes(&service.domains, service.line), "services.toml")?;
+        add(
+            builder,
+            TagKind::Service,
+            &service.id,
+            suffixes(&service.domains, service.line),
+            "services.toml",
+        )?;
     }
     Ok(())
 }
@@ -162,7 +203,11 @@ fn configured(
         }
         Err(reason) => {
             let Ok((read, octets)) = read_list(&copy, list) else {
-                return Err(SyncError::List { id: id.to_owned(), file: file.to_owned(), reason });
+                return Err(SyncError::List {
+                    id: id.to_owned(),
+                    file: file.to_owned(),
+                    reason,
+                });
             };
             tracing::error!(list = id, file = %file.display(), %reason, "list not read; its last good version stays in force");
             (read, blake3::hash(&octets).to_hex().to_string(), Some(reason))
@@ -171,7 +216,10 @@ fn configured(
     for rejected in read.report.rejected.iter().take(20) {
         tracing::warn!(list = id, line = rejected.line, reason = %rejected.reason, text = %rejected.text, "line refused");
     }
-    let loaded_at = known.as_ref().filter(|known| known.hash == hash).map_or(now, |known| known.loaded_at);
+    let loaded_at = known
+        .as_ref()
+        .filter(|known| known.hash == hash)
+        .map_or(now, |known| known.loaded_at);
     let state = ListState {
         rules: read.rules.len() as u64,
         rejected: read.report.rejected.len() as u64,
@@ -192,7 +240,15 @@ fn configured(
     let origin = file.display().to_string();
     let format = read.format;
     tracing::info!(list = id, %format, rules = state.rules, refused = state.rejected, duplicates = read.report.duplicates, "list read");
-    builder.add(ListInfo { id: id.to_owned(), tag, origin: origin.clone(), format }, read.rules);
+    builder.add(
+        ListInfo {
+            id: id.to_owned(),
+            tag,
+            origin: origin.clone(),
+            format,
+        },
+        read.rules,
+    );
     Ok(ListStatus {
         id: id.to_owned(),
         origin,
@@ -209,8 +265,13 @@ fn read_list(file: &Path, list: &List) -> Result<(read::List, Vec<u8>), String> 
     let read = read::read(&octets, list.format, list.subdomains).map_err(|error| error.to_string())?;
     let lines = read.report.with_rules + read.report.rejected.len() as u64;
     if read.rules.is_empty() && lines > 0 {
-        let first = read.report.rejected.first().map_or(String::new(), |first| format!("; line {}: {}", first.line, first.reason));
-        return Err(format!("no line of it is a rule of format {}{first}", read.format));
+        let first = read.report.rejected.first().map_or(String::new(), |first| {
+            format!("; line {}: {}", first.line, first.reason)
+        });
+        return Err(format!(
+            "no line of it is a rule of format {}{first}",
+            read.format
+        ));
     }
     Ok((read, octets))
 }

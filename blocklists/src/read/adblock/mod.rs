@@ -71,7 +71,9 @@ fn one(number: u32, line: &str, voided: &mut HashSet<Rule>, sink: &mut Sink) {
 
 /// Rules on a page's elements and scripts.
 fn is_cosmetic(text: &str) -> bool {
-    ["##", "#@#", "#%#", "#$#", "#?#", "#@%#", "#@$#", "$$", "$@$"].iter().any(|mark| text.contains(mark))
+    ["##", "#@#", "#%#", "#$#", "#?#", "#@%#", "#@$#", "$$", "$@$"]
+        .iter()
+        .any(|mark| text.contains(mark))
         && !text.starts_with('/')
 }
 
@@ -89,7 +91,11 @@ fn rules(text: &str) -> Result<(Vec<Rule>, bool), NoRule> {
     let plain = modifier_text.is_none() && !exception;
     let patterns = match hosts_style(pattern_text) {
         Some(names) => names?,
-        None => vec![pattern::pattern(pattern_text, plain || void && !exception && !rewrite, limited)?],
+        None => vec![pattern::pattern(
+            pattern_text,
+            plain || void && !exception && !rewrite,
+            limited,
+        )?],
     };
     let effect = modifiers.effect(exception);
     let rules = patterns
@@ -134,10 +140,14 @@ fn hosts_style(text: &str) -> Option<Result<Vec<Pattern>, NoRule>> {
     let mut words = words.peekable();
     words.peek()?;
     if !address.is_unspecified() && !address.is_loopback() {
-        return Some(Err(NoRule::Refused("a hosts line with a real address; use a list of format hosts".to_owned())));
+        return Some(Err(NoRule::Refused(
+            "a hosts line with a real address; use a list of format hosts".to_owned(),
+        )));
     }
     let names = words.map(|word| {
-        Name::parse(word).map(Pattern::Exact).map_err(|error| NoRule::Refused(format!("{word:?}: {error}")))
+        Name::parse(word)
+            .map(Pattern::Exact)
+            .map_err(|error| NoRule::Refused(format!("{word:?}: {error}")))
     });
     Some(names.collect())
 }

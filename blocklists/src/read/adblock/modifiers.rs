@@ -9,13 +9,73 @@ use crate::rule::{Answer, LocalRecord, Types};
 
 /// Modifiers that only a browser can act on: their rules say nothing about DNS.
 const BROWSER_ONLY: &[&str] = &[
-    "third-party", "3p", "first-party", "1p", "script", "image", "stylesheet", "css", "object", "xmlhttprequest",
-    "xhr", "subdocument", "frame", "ping", "media", "font", "websocket", "webrtc", "other", "document", "doc",
-    "popup", "popunder", "all", "domain", "from", "to", "match-case", "elemhide", "ehide", "generichide", "ghide",
-    "genericblock", "specifichide", "shide", "content", "jsinject", "urlblock", "extension", "stealth", "csp",
-    "redirect", "redirect-rule", "rewrite", "removeparam", "queryprune", "removeheader", "replace", "cookie",
-    "network", "app", "header", "method", "permissions", "inline-script", "inline-font", "empty", "mp4", "cname",
-    "strict1p", "strict3p", "hls", "jsonprune", "referrerpolicy", "urltransform", "uritransform", "reason",
+    "third-party",
+    "3p",
+    "first-party",
+    "1p",
+    "script",
+    "image",
+    "stylesheet",
+    "css",
+    "object",
+    "xmlhttprequest",
+    "xhr",
+    "subdocument",
+    "frame",
+    "ping",
+    "media",
+    "font",
+    "websocket",
+    "webrtc",
+    "other",
+    "document",
+    "doc",
+    "popup",
+    "popunder",
+    "all",
+    "domain",
+    "from",
+    "to",
+    "match-case",
+    "elemhide",
+    "ehide",
+    "generichide",
+    "ghide",
+    "genericblock",
+    "specifichide",
+    "shide",
+    "content",
+    "jsinject",
+    "urlblock",
+    "extension",
+    "stealth",
+    "csp",
+    "redirect",
+    "redirect-rule",
+    "rewrite",
+    "removeparam",
+    "queryprune",
+    "removeheader",
+    "replace",
+    "cookie",
+    "network",
+    "app",
+    "header",
+    "method",
+    "permissions",
+    "inline-script",
+    "inline-font",
+    "empty",
+    "mp4",
+    "cname",
+    "strict1p",
+    "strict3p",
+    "hls",
+    "jsonprune",
+    "referrerpolicy",
+    "urltransform",
+    "uritransform",
+    "reason",
 ];
 
 /// What stands behind the `$`.
@@ -44,11 +104,17 @@ impl Modifiers {
                 ("denyallow", value) => modifiers.except = denyallow(value.unwrap_or_default())?,
                 ("dnstype", value) => modifiers.types = Some(dnstype(value.unwrap_or_default())?),
                 ("dnsrewrite", None | Some("")) if exception => modifiers.rewrite = Some(None),
-                ("dnsrewrite", value) => modifiers.rewrite = Some(Some(dnsrewrite(value.unwrap_or_default())?)),
-                (key @ ("client" | "ctag"), _) => {
-                    return Err(format!("unsupported modifier ${key}: the rule is for some clients only").into());
+                ("dnsrewrite", value) => {
+                    modifiers.rewrite = Some(Some(dnsrewrite(value.unwrap_or_default())?))
                 }
-                (key, _) if BROWSER_ONLY.contains(&key.trim_start_matches('~')) => return Err(NoRule::NotDns),
+                (key @ ("client" | "ctag"), _) => {
+                    return Err(
+                        format!("unsupported modifier ${key}: the rule is for some clients only").into(),
+                    );
+                }
+                (key, _) if BROWSER_ONLY.contains(&key.trim_start_matches('~')) => {
+                    return Err(NoRule::NotDns);
+                }
                 (key, _) => return Err(format!("unknown modifier ${key}").into()),
             }
         }
@@ -97,14 +163,22 @@ fn dnstype(value: &str) -> Result<Types, String> {
         list.push(rdata::rtype(word).ok_or(format!("$dnstype={value}: unknown type {word:?}"))?);
     }
     only.retain(|rtype| !except.contains(rtype));
-    Ok(if only.is_empty() { Types::Except(except) } else { Types::Only(only) })
+    Ok(if only.is_empty() {
+        Types::Except(except)
+    } else {
+        Types::Only(only)
+    })
 }
 
 /// `code`, `address`, `name` or `code;type;data`.
 fn dnsrewrite(value: &str) -> Result<Answer, String> {
     let wrong = |what: String| format!("$dnsrewrite={value}: {what}");
-    let Some((code, rest)) = value.split_once(';') else { return short(value).map_err(wrong) };
-    let (kind, data) = rest.split_once(';').ok_or_else(|| wrong("two semicolons are needed".to_owned()))?;
+    let Some((code, rest)) = value.split_once(';') else {
+        return short(value).map_err(wrong);
+    };
+    let (kind, data) = rest
+        .split_once(';')
+        .ok_or_else(|| wrong("two semicolons are needed".to_owned()))?;
     match code.to_ascii_uppercase().as_str() {
         "NOERROR" => {}
         "NXDOMAIN" => return Ok(Answer::NxDomain),
@@ -121,7 +195,11 @@ fn dnsrewrite(value: &str) -> Result<Answer, String> {
         return Ok(Answer::Alias { target, below: false });
     }
     let rdata = rdata::rdata(rtype, data).map_err(wrong)?;
-    Ok(Answer::Records(vec![LocalRecord { rtype, ttl: None, rdata }]))
+    Ok(Answer::Records(vec![LocalRecord {
+        rtype,
+        ttl: None,
+        rdata,
+    }]))
 }
 
 fn short(value: &str) -> Result<Answer, String> {
@@ -134,8 +212,16 @@ fn short(value: &str) -> Result<Answer, String> {
     }
     if let Ok(address) = value.parse::<IpAddr>() {
         let record = match address {
-            IpAddr::V4(v4) => LocalRecord { rtype: 1, ttl: None, rdata: v4.octets().to_vec() },
-            IpAddr::V6(v6) => LocalRecord { rtype: 28, ttl: None, rdata: v6.octets().to_vec() },
+            IpAddr::V4(v4) => LocalRecord {
+                rtype: 1,
+                ttl: None,
+                rdata: v4.octets().to_vec(),
+            },
+            IpAddr::V6(v6) => LocalRecord {
+                rtype: 28,
+                ttl: None,
+                rdata: v6.octets().to_vec(),
+            },
         };
         return Ok(Answer::Records(vec![record]));
     }

@@ -27,7 +27,11 @@ enum Start {
 /// `limited`: modifiers limit the rule, so that it may mean every name.
 pub(super) fn pattern(text: &str, plain: bool, limited: bool) -> Result<Pattern, NoRule> {
     let text = text.trim();
-    if let Some(inner) = text.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')).filter(|_| text.len() > 2) {
+    if let Some(inner) = text
+        .strip_prefix('/')
+        .and_then(|rest| rest.strip_suffix('/'))
+        .filter(|_| text.len() > 2)
+    {
         return regex(inner);
     }
     let (start, body) = match text.strip_prefix("||") {
@@ -38,7 +42,10 @@ pub(super) fn pattern(text: &str, plain: bool, limited: bool) -> Result<Pattern,
         },
     };
     let trimmed = body.strip_suffix('|').unwrap_or(body);
-    let trimmed = trimmed.strip_suffix("^*").or_else(|| trimmed.strip_suffix('^')).unwrap_or(trimmed);
+    let trimmed = trimmed
+        .strip_suffix("^*")
+        .or_else(|| trimmed.strip_suffix('^'))
+        .unwrap_or(trimmed);
     let ends = trimmed.len() < body.len();
     let body = trimmed;
     if body.parse::<IpAddr>().is_ok() {
@@ -62,7 +69,9 @@ pub(super) fn pattern(text: &str, plain: bool, limited: bool) -> Result<Pattern,
     if let (Start::Label, Some(below), true) = (start, body.strip_prefix("*."), ends)
         && !below.contains('*')
     {
-        return Name::parse(below).map(Pattern::Below).map_err(|error| error.to_string().into());
+        return Name::parse(below)
+            .map(Pattern::Below)
+            .map_err(|error| error.to_string().into());
     }
     translated(start, body, ends)
 }
@@ -111,13 +120,22 @@ fn regex(inner: &str) -> Result<Pattern, NoRule> {
 }
 
 fn checked(regex: String) -> Result<Pattern, NoRule> {
-    let built = RegexBuilder::new(&regex).unicode(false).case_insensitive(true).size_limit(REGEX_LIMIT).build();
+    let built = RegexBuilder::new(&regex)
+        .unicode(false)
+        .case_insensitive(true)
+        .size_limit(REGEX_LIMIT)
+        .build();
     match built {
         Ok(built) if built.is_match(b"") => Err("the pattern would mean every name".to_owned().into()),
         Ok(_) => Ok(Pattern::Regex(regex)),
         Err(error) => {
             let reason = error.to_string();
-            let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            let reason = reason
+                .lines()
+                .last()
+                .unwrap_or_default()
+                .trim_start_matches("error: ")
+                .to_owned();
             Err(format!("regular expression refused: {reason}").into())
         }
     }

@@ -5,7 +5,12 @@ use crate::read::{Format, read as read_list};
 use crate::rule::{Answer, Types};
 
 fn rules_of(text: &str) -> Vec<Rule> {
-    read_list(text.as_bytes(), Format::Adblock, None).unwrap().rules.into_iter().map(|located| located.rule).collect()
+    read_list(text.as_bytes(), Format::Adblock, None)
+        .unwrap()
+        .rules
+        .into_iter()
+        .map(|located| located.rule)
+        .collect()
 }
 
 fn name(text: &str) -> Name {
@@ -18,7 +23,10 @@ fn names_become_names_and_the_rest_regular_expressions() {
         ("||a.example^", Pattern::Suffix(name("a.example"))),
         ("||a.example^|", Pattern::Suffix(name("a.example"))),
         ("||A.Example^", Pattern::Suffix(name("a.example"))),
-        ("||müller.example^", Pattern::Suffix(name("xn--mller-kva.example"))),
+        (
+            "||müller.example^",
+            Pattern::Suffix(name("xn--mller-kva.example")),
+        ),
         ("|a.example^", Pattern::Exact(name("a.example"))),
         ("a.example", Pattern::Exact(name("a.example"))),
         ("0.0.0.0 a.example", Pattern::Exact(name("a.example"))),
@@ -27,7 +35,10 @@ fn names_become_names_and_the_rest_regular_expressions() {
         ("a.example|", Pattern::Regex(r"a\.example$".into())),
         ("|pfx-", Pattern::Regex("^pfx-".into())),
         ("-telemetry-", Pattern::Regex("-telemetry-".into())),
-        ("||ad*.a.example^", Pattern::Regex(r"(?:^|\.)ad.*\.a\.example$".into())),
+        (
+            "||ad*.a.example^",
+            Pattern::Regex(r"(?:^|\.)ad.*\.a\.example$".into()),
+        ),
         (r"/^ads[0-9]+\./", Pattern::Regex(r"^ads[0-9]+\.".into())),
     ] {
         let rules = rules_of(text);
@@ -41,7 +52,10 @@ fn modifiers_limit_and_rank_a_rule() {
     assert!(rules[0].important);
     assert_eq!(rules[0].types, Some(Types::Except(vec![1, 5])));
     assert_eq!(rules[0].except, [name("x.a.example"), name("y.a.example")]);
-    assert_eq!(rules_of("||a.example^$dnstype=~A|AAAA")[0].types, Some(Types::Only(vec![28])));
+    assert_eq!(
+        rules_of("||a.example^$dnstype=~A|AAAA")[0].types,
+        Some(Types::Only(vec![28]))
+    );
     assert_eq!(rules_of("*$denyallow=com|net").len(), 1);
     assert_eq!(rules_of("@@||a.example^")[0].effect, Effect::Allow);
 }
@@ -55,17 +69,31 @@ fn rewrites_carry_their_answer() {
     assert_eq!(answer("NXDOMAIN;;"), Answer::NxDomain);
     assert_eq!(answer("REFUSED"), Answer::Refused);
     assert_eq!(answer("NOERROR;;"), Answer::NoData);
-    assert_eq!(answer("t.example"), Answer::Alias { target: name("t.example"), below: false });
+    assert_eq!(
+        answer("t.example"),
+        Answer::Alias {
+            target: name("t.example"),
+            below: false
+        }
+    );
     assert!(matches!(answer("192.0.2.1"), Answer::Records(records) if records[0].rtype == 1));
-    assert!(matches!(answer("NOERROR;HTTPS;32 s.example alpn=h3"), Answer::Records(records) if records[0].rtype == 65));
-    assert_eq!(rules_of("@@||a.example^$dnsrewrite")[0].effect, Effect::AllowRewrite(None));
+    assert!(
+        matches!(answer("NOERROR;HTTPS;32 s.example alpn=h3"), Answer::Records(records) if records[0].rtype == 65)
+    );
+    assert_eq!(
+        rules_of("@@||a.example^$dnsrewrite")[0].effect,
+        Effect::AllowRewrite(None)
+    );
 }
 
 #[test]
 fn badfilter_voids_the_rule_of_the_same_text() {
     assert!(rules_of("||a.example^\n||a.example^$badfilter").is_empty());
     assert!(rules_of("127.0.0.1 a.example\n127.0.0.1 a.example$badfilter").is_empty());
-    assert_eq!(rules_of("||a.example^$important\n||a.example^$badfilter").len(), 1);
+    assert_eq!(
+        rules_of("||a.example^$important\n||a.example^$badfilter").len(),
+        1
+    );
 }
 
 #[test]
@@ -77,6 +105,10 @@ fn what_gives_no_rule_is_counted_where_it_belongs() {
     let list = read_list(text.as_bytes(), Format::Adblock, None).unwrap();
     assert!(list.rules.is_empty(), "{:?}", list.rules);
     let report = &list.report;
-    assert_eq!((report.comments, report.not_dns, report.rejected.len()), (4, 3, 10), "{report:#?}");
+    assert_eq!(
+        (report.comments, report.not_dns, report.rejected.len()),
+        (4, 3, 10),
+        "{report:#?}"
+    );
     assert!(report.rejected.iter().all(|rejected| !rejected.reason.is_empty()));
 }

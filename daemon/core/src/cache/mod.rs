@@ -40,8 +40,18 @@ pub struct KeyRef<'k> {
 impl KeyRef<'_> {
     /// An owned copy.
     pub fn to_key(self) -> Key {
-        let Self { name, qtype, dnssec_ok, checking_disabled } = self;
-        Key { name: name.to_name(), qtype, dnssec_ok, checking_disabled }
+        let Self {
+            name,
+            qtype,
+            dnssec_ok,
+            checking_disabled,
+        } = self;
+        Key {
+            name: name.to_name(),
+            qtype,
+            dnssec_ok,
+            checking_disabled,
+        }
     }
 }
 
@@ -94,7 +104,9 @@ pub struct Cache {
 impl Cache {
     /// A cache of at most `octets`, whose entries may be served `stale_window_s` seconds past their time.
     pub fn new(octets: u64, stale_window_s: u64) -> Self {
-        let expected = usize::try_from(octets / 400).unwrap_or(usize::MAX).clamp(64, 1 << 20);
+        let expected = usize::try_from(octets / 400)
+            .unwrap_or(usize::MAX)
+            .clamp(64, 1 << 20);
         Self {
             entries: sync::Cache::with_weighter(expected, octets, Octets),
             stale_window_ms: stale_window_s.saturating_mul(1000),
@@ -103,7 +115,9 @@ impl Cache {
 
     /// Looks `key` up at `now_ms` on the caller's monotonic clock.
     pub fn get(&self, key: KeyRef<'_>, now_ms: u64) -> Found {
-        let Some(entry) = self.entries.get(&key) else { return Found::Missing };
+        let Some(entry) = self.entries.get(&key) else {
+            return Found::Missing;
+        };
         let age_ms = now_ms.saturating_sub(entry.stored_ms);
         let ttl_ms = u64::from(entry.answer.ttl()) * 1000;
         if age_ms < ttl_ms {
@@ -118,7 +132,13 @@ impl Cache {
     /// Keeps `answer` if it may be kept.
     pub fn put(&self, key: Key, answer: &Finished, now_ms: u64) {
         if answer.ttl() > 0 {
-            self.entries.insert(key, Arc::new(Entry { answer: answer.clone(), stored_ms: now_ms }));
+            self.entries.insert(
+                key,
+                Arc::new(Entry {
+                    answer: answer.clone(),
+                    stored_ms: now_ms,
+                }),
+            );
         }
     }
 

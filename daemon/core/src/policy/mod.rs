@@ -34,24 +34,30 @@ pub enum Verdict<'i> {
 pub fn verdict<'i>(index: &'i Index, profile: &Profile, name: NameRef<'_>, qtype: u16) -> Verdict<'i> {
     let outcome = index.lookup(name, qtype);
     if outcome.blocked.is_empty() {
-        return Verdict::Allowed { lifted: outcome.lifted };
+        return Verdict::Allowed {
+            lifted: outcome.lifted,
+        };
     }
     let mut best: Option<(u8, Hit<'i>)> = None;
     for hit in outcome.blocked {
-        let Some(step) = kind(index, hit.tag).map(step) else { continue };
+        let Some(step) = kind(index, hit.tag).map(step) else {
+            continue;
+        };
         if step == 0 {
             return Verdict::Helpline(hit);
         }
-        let better = best
-            .as_ref()
-            .is_none_or(|(held, other)| (step, -i16::from(hit.specificity())) < (*held, -i16::from(other.specificity())));
+        let better = best.as_ref().is_none_or(|(held, other)| {
+            (step, -i16::from(hit.specificity())) < (*held, -i16::from(other.specificity()))
+        });
         if profile.blocked.contains(hit.tag) && better {
             best = Some((step, hit));
         }
     }
     match best {
         Some((_, hit)) => Verdict::Blocked(hit),
-        None => Verdict::Allowed { lifted: outcome.lifted },
+        None => Verdict::Allowed {
+            lifted: outcome.lifted,
+        },
     }
 }
 

@@ -99,7 +99,13 @@ impl Finished {
             _ => None,
         };
         let question_len = u16::try_from(question_len).ok()?;
-        Some(Self { wire: wire.into(), ttl_at: ttl_at.into(), question_len, ttl: ttl.unwrap_or(0), rcode })
+        Some(Self {
+            wire: wire.into(),
+            ttl_at: ttl_at.into(),
+            question_len,
+            ttl: ttl.unwrap_or(0),
+            rcode,
+        })
     }
 
     /// Seconds that it may be kept; 0 = not at all.
@@ -129,7 +135,12 @@ impl Finished {
         let mut records = Vec::with_capacity(decoded.answers.len());
         for record in &decoded.answers {
             let owner = Name::from_wire(&record.name.to_bytes().ok()?).ok()?;
-            records.push((owner, u16::from(record.record_type()), record.ttl, record.data.to_bytes().ok()?));
+            records.push((
+                owner,
+                u16::from(record.record_type()),
+                record.ttl,
+                record.data.to_bytes().ok()?,
+            ));
         }
         Some(records)
     }
@@ -201,7 +212,9 @@ mod tests {
 
     /// An upstream's answer with one A record of this TTL and an OPT record.
     fn upstream(ttl: u32) -> Vec<u8> {
-        let mut bytes = b"\x00\x07\x81\x80\x00\x01\x00\x01\x00\x00\x00\x01\x03www\x07example\x00\x00\x01\x00\x01".to_vec();
+        let mut bytes =
+            b"\x00\x07\x81\x80\x00\x01\x00\x01\x00\x00\x00\x01\x03www\x07example\x00\x00\x01\x00\x01"
+                .to_vec();
         bytes.extend(b"\xc0\x0c\x00\x01\x00\x01");
         bytes.extend(ttl.to_be_bytes());
         bytes.extend(b"\x00\x04\xc0\x00\x02\x35\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00");
@@ -224,8 +237,19 @@ mod tests {
         let decoded = Message::from_vec(&out).unwrap();
         assert_eq!(decoded.answers[0].ttl, 200);
         assert!(decoded.edns.is_none(), "no OPT in, no OPT out");
-        assert!(Message::from_vec(&written(&finished, true, Age::Fresh(0))).unwrap().edns.is_some());
-        assert_eq!(Message::from_vec(&written(&finished, true, Age::Stale)).unwrap().answers[0].ttl, STALE_TTL);
+        assert!(
+            Message::from_vec(&written(&finished, true, Age::Fresh(0)))
+                .unwrap()
+                .edns
+                .is_some()
+        );
+        assert_eq!(
+            Message::from_vec(&written(&finished, true, Age::Stale))
+                .unwrap()
+                .answers[0]
+                .ttl,
+            STALE_TTL
+        );
     }
 
     #[test]
@@ -239,7 +263,10 @@ mod tests {
 
     #[test]
     fn an_answer_to_another_question_is_malformed() {
-        assert_eq!(Finished::from_upstream(&upstream(1), QUESTION.len() + 1, BOUNDS), Err(Malformed));
+        assert_eq!(
+            Finished::from_upstream(&upstream(1), QUESTION.len() + 1, BOUNDS),
+            Err(Malformed)
+        );
     }
 
     proptest! {

@@ -75,12 +75,18 @@ pub const HEADER: usize = 12;
 
 /// Reads a big-endian 16-bit number.
 pub(crate) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    bytes.get(at..)?.first_chunk::<2>().map(|octets| u16::from_be_bytes(*octets))
+    bytes
+        .get(at..)?
+        .first_chunk::<2>()
+        .map(|octets| u16::from_be_bytes(*octets))
 }
 
 /// Reads a big-endian 32-bit number.
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..)?.first_chunk::<4>().map(|octets| u32::from_be_bytes(*octets))
+    bytes
+        .get(at..)?
+        .first_chunk::<4>()
+        .map(|octets| u32::from_be_bytes(*octets))
 }
 
 /// Writes a big-endian 16-bit number over what stands there; nothing happens past the end.

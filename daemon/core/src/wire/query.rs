@@ -61,7 +61,9 @@ pub enum Fault {
 impl<'p> Query<'p> {
     /// Reads `packet`, which is one whole message.
     pub fn parse(packet: &'p [u8]) -> Result<Self, Fault> {
-        let (Some(id), Some(flags)) = (u16_at(packet, 0), u16_at(packet, 2)) else { return Err(Fault::Drop) };
+        let (Some(id), Some(flags)) = (u16_at(packet, 0), u16_at(packet, 2)) else {
+            return Err(Fault::Drop);
+        };
         if packet.len() < HEADER || flags & flag::QR != 0 {
             return Err(Fault::Drop);
         }
@@ -87,10 +89,22 @@ impl<'p> Query<'p> {
             Err(NoOpt::Version) => return Err(Fault::BadVersion { id, flags }),
             Err(NoOpt::Malformed) => return Err(fault(rcode::FORMERR)),
         };
-        if lower.get(..usize::from(name_len)).is_none_or(|name| NameRef::from_lower_wire(name).is_err()) {
+        if lower
+            .get(..usize::from(name_len))
+            .is_none_or(|name| NameRef::from_lower_wire(name).is_err())
+        {
             return Err(fault(rcode::FORMERR));
         }
-        Ok(Self { id, flags, question, qtype, qclass, edns, lower, lower_len: name_len })
+        Ok(Self {
+            id,
+            flags,
+            question,
+            qtype,
+            qclass,
+            edns,
+            lower,
+            lower_len: name_len,
+        })
     }
 
     /// The query name in lower case.
@@ -102,7 +116,10 @@ impl<'p> Query<'p> {
 
     /// Largest answer over UDP, octets: what the client takes, between 512 and `ceiling` (RFC 6891, 6.2.3).
     pub fn udp_limit(&self, ceiling: u16) -> usize {
-        usize::from(self.edns.map_or(512, |edns| edns.payload.clamp(512, ceiling.max(512))))
+        usize::from(
+            self.edns
+                .map_or(512, |edns| edns.payload.clamp(512, ceiling.max(512))),
+        )
     }
 
     /// Whether the client wants DNSSEC records.
@@ -153,19 +170,24 @@ fn read_additional(packet: &[u8], start: usize, count: u16) -> Result<Option<Edn
             if version != 0 {
                 return Err(NoOpt::Version);
             }
-            edns = Some(Edns { payload: record.class, dnssec_ok: record.ttl & 0x8000 != 0 });
+            edns = Some(Edns {
+                payload: record.class,
+                dnssec_ok: record.ttl & 0x8000 != 0,
+            });
         }
         at = record.end;
     }
-    if at == packet.len() { Ok(edns) } else { Err(NoOpt::Malformed) }
+    if at == packet.len() {
+        Ok(edns)
+    } else {
+        Err(NoOpt::Malformed)
+    }
 }
 
 /// Whether option codes and lengths fill the rdata exactly (RFC 6891, section 6.1.2).
 fn options_are_whole(mut options: &[u8]) -> bool {
     while !options.is_empty() {
-        let Some(rest) =
-            u16_at(options, 2).and_then(|length| options.get(4 + usize::from(length)..))
-        else {
+        let Some(rest) = u16_at(options, 2).and_then(|length| options.get(4 + usize::from(length)..)) else {
             return false;
         };
         options = rest;
@@ -250,29 +272,53 @@ mod tests {
         let opt = b"\x00\x00\x29\x04\xd0\x00\x00\x80\x00\x00\x00";
         let bytes = packet(flag::RD, [1, 0, 0, 1], opt);
         let query = Query::parse(&bytes).unwrap();
-        assert_eq!(query.edns, Some(Edns { payload: 1232, dnssec_ok: true }));
+        assert_eq!(
+            query.edns,
+            Some(Edns {
+                payload: 1232,
+                dnssec_ok: true
+            })
+        );
     }
 
     #[test]
     fn each_fault_has_its_answer() {
-        let formerr = Err(Fault::Header { id: 0x1234, flags: flag::RD, rcode: rcode::FORMERR });
+        let formerr = Err(Fault::Header {
+            id: 0x1234,
+            flags: flag::RD,
+            rcode: rcode::FORMERR,
+        });
         let parse = |bytes: &[u8]| Query::parse(bytes).map(|_| ());
-        for counts in [[0, 0, 0, 0], [2, 0, 0, 0], [1, 1, 0, 0], [1, 0, 1, 0], [1, 0, 0, 1]] {
+        for counts in [
+            [0, 0, 0, 0],
+            [2, 0, 0, 0],
+            [1, 1, 0, 0],
+            [1, 0, 1, 0],
+            [1, 0, 0, 1],
+        ] {
             assert_eq!(parse(&packet(flag::RD, counts, b"")), formerr, "{counts:?}");
         }
-        let two_opts = b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00";
+        let two_opts =
+            b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00";
         assert_eq!(parse(&packet(flag::RD, [1, 0, 0, 2], two_opts)), formerr);
         let version_1 = b"\x00\x00\x29\x04\xd0\x00\x01\x00\x00\x00\x00";
         assert_eq!(
             parse(&packet(flag::RD, [1, 0, 0, 1], version_1)),
-            Err(Fault::BadVersion { id: 0x1234, flags: flag::RD })
+            Err(Fault::BadVersion {
+                id: 0x1234,
+                flags: flag::RD
+            })
         );
         assert_eq!(parse(&packet(flag::QR, [1, 0, 0, 0], b"")), Err(Fault::Drop));
         assert_eq!(parse(b"\x12\x34\x01"), Err(Fault::Drop));
         let notify = packet(4 << 11, [1, 0, 0, 0], b"");
         assert_eq!(
             parse(&notify),
-            Err(Fault::Header { id: 0x1234, flags: 4 << 11, rcode: rcode::NOTIMP })
+            Err(Fault::Header {
+                id: 0x1234,
+                flags: 4 << 11,
+                rcode: rcode::NOTIMP
+            })
         );
         let mut pointer = packet(flag::RD, [1, 0, 0, 0], b"");
         pointer.splice(12.., *b"\xc0\x0c\x00\x01\x00\x01");
@@ -281,7 +327,11 @@ mod tests {
 
     #[test]
     fn a_packet_cut_anywhere_is_a_fault_and_never_a_panic() {
-        let whole = packet(flag::RD, [1, 0, 0, 1], b"\x00\x00\x29\x04\xd0\x00\x00\x80\x00\x00\x00");
+        let whole = packet(
+            flag::RD,
+            [1, 0, 0, 1],
+            b"\x00\x00\x29\x04\xd0\x00\x00\x80\x00\x00\x00",
+        );
         for length in 0..whole.len() {
             assert!(Query::parse(&whole[..length]).is_err(), "cut at {length}");
         }

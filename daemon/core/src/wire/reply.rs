@@ -49,7 +49,11 @@ impl<'o> Reply<'o> {
         let flags = flag::QR | query.flags & (flag::RD | flag::CD) | flag::RA | rcode & flag::RCODE;
         header(out, query.id, flags, 1);
         out.extend_from_slice(query.question);
-        Self { out, answers: 0, authorities: 0 }
+        Self {
+            out,
+            answers: 0,
+            authorities: 0,
+        }
     }
 
     /// Adds a record of class IN to the answer section, owned by the query name.
@@ -100,7 +104,12 @@ pub fn fault(fault: Fault, out: &mut Vec<u8>) -> bool {
     match fault {
         Fault::Drop => false,
         Fault::Header { id, flags, rcode } => {
-            header(out, id, flag::QR | flags & (flag::OPCODE | flag::RD) | rcode & flag::RCODE, 0);
+            header(
+                out,
+                id,
+                flag::QR | flags & (flag::OPCODE | flag::RD) | rcode & flag::RCODE,
+                0,
+            );
             true
         }
         Fault::BadVersion { id, flags } => {
@@ -132,7 +141,9 @@ fn header(out: &mut Vec<u8>, id: u16, flags: u16, questions: u16) {
 
 /// Appends a record; `false`, and nothing appended, where the rdata cannot be expressed.
 fn record(out: &mut Vec<u8>, owner: &[u8], rtype: u16, ttl: u32, rdata: &[u8]) -> bool {
-    let Ok(length) = u16::try_from(rdata.len()) else { return false };
+    let Ok(length) = u16::try_from(rdata.len()) else {
+        return false;
+    };
     out.extend_from_slice(owner);
     out.extend_from_slice(&rtype.to_be_bytes());
     out.extend_from_slice(&1u16.to_be_bytes());
