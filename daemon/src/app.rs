@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,7 +81,7 @@ impl Edges {
         }
         let (addresses, chosen) = match &config.web.listen {
             Some(addresses) => (addresses.clone(), true),
-            None if config.state_dir == PathBuf::from("./var") => {
+            None if config.state_dir == Path::new("./var") => {
                 (vec![SocketAddr::from(([127, 0, 0, 1], 8080))], false)
             }
             None => (vec![SocketAddr::from(([0, 0, 0, 0], 8080))], false),
@@ -92,7 +92,7 @@ impl Edges {
                 Err(error) if chosen => return Err(refused("web UI on", address, error)),
                 // Filtering must not fail because a port that nobody asked for is taken.
                 Err(error) => {
-                    tracing::warn!(%address, %error, "the web UI is not served; set [web] listen to another address")
+                    tracing::warn!(%address, %error, "the web UI is not served; set [web] listen to another address");
                 }
             }
         }

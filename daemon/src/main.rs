@@ -6,5 +6,5 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    isigurtd::cli::run(isigurtd::cli::Cli::parse())
+    isigurtd::cli::run(&isigurtd::cli::Cli::parse())
 }

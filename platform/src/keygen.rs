@@ -49,10 +49,19 @@ pub(crate) fn run(folder: &Path, roles: &[String]) -> anyhow::Result<Vec<Key>> {
             bail!("role {role:?} stands twice");
         }
     }
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    for file in roles.iter().flat_map(|role| [folder.join(format!("{role}.pk8")), folder.join(format!("{role}.pub"))]) {
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    for file in roles.iter().flat_map(|role| {
+        [
+            folder.join(format!("{role}.pk8")),
+            folder.join(format!("{role}.pub")),
+        ]
+    }) {
         if file.exists() {
-            bail!("{} exists already; keys are never overwritten: name another folder", file.display());
+            bail!(
+                "{} exists already; keys are never overwritten: name another folder",
+                file.display()
+            );
         }
     }
     roles.iter().map(|role| one(folder, role)).collect()
@@ -64,26 +73,50 @@ fn one(folder: &Path, role: &str) -> anyhow::Result<Key> {
     let key = SigningKey::from_bytes(&seed);
     let private = folder.join(format!("{role}.pk8"));
     let public = folder.join(format!("{role}.pub"));
-    write_new(&private, 0o600, key.to_pkcs8_der().context("encoding the private key")?.as_bytes())?;
-    let pem = key.verifying_key().to_public_key_pem(LineEnding::LF).context("encoding the public key")?;
+    write_new(
+        &private,
+        0o600,
+        key.to_pkcs8_der().context("encoding the private key")?.as_bytes(),
+    )?;
+    let pem = key
+        .verifying_key()
+        .to_public_key_pem(LineEnding::LF)
+        .context("encoding the public key")?;
     write_new(&public, 0o644, pem.as_bytes())?;
-    Ok(Key { role: role.to_owned(), id: key_id(key.verifying_key().as_bytes()), private, public })
+    Ok(Key {
+        role: role.to_owned(),
+        id: key_id(key.verifying_key().as_bytes()),
+        private,
+        public,
+    })
 }
 
 /// The id of an Ed25519 key in TUF metadata; `public` has 32 octets.
 fn key_id(public: &[u8]) -> String {
-    let canonical =
-        format!(r#"{{"keytype":"ed25519","keyval":{{"public":"{}"}},"scheme":"ed25519"}}"#, hex(public));
+    let canonical = format!(
+        r#"{{"keytype":"ed25519","keyval":{{"public":"{}"}},"scheme":"ed25519"}}"#,
+        hex(public)
+    );
     hex(&Sha256::digest(canonical.as_bytes()))
 }
 
 fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+    octets
+        .iter()
+        .fold(String::with_capacity(2 * octets.len()), |mut text, octet| {
+            use std::fmt::Write as _;
+            let _ = write!(text, "{octet:02x}"); // writing to a string does not fail
+            text
+        })
 }
 
 fn write_new(file: &Path, mode: u32, octets: &[u8]) -> anyhow::Result<()> {
     let write = || {
-        let mut out = OpenOptions::new().write(true).create_new(true).mode(mode).open(file)?;
+        let mut out = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(file)?;
         out.write_all(octets)?;
         out.sync_all()
     };
@@ -117,7 +150,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         run(folder.path(), &["targets".to_owned()]).unwrap();
         let before = std::fs::read(folder.path().join("targets.pk8")).unwrap();
-        let error = run(folder.path(), &["root".to_owned(), "targets".to_owned()]).unwrap_err().to_string();
+        let error = run(folder.path(), &["root".to_owned(), "targets".to_owned()])
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("never overwritten"), "{error}");
         assert_eq!(std::fs::read(folder.path().join("targets.pk8")).unwrap(), before);
         assert!(!folder.path().join("root.pk8").exists());
@@ -126,14 +161,22 @@ mod tests {
     #[test]
     fn unknown_and_double_roles_are_refused() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(run(folder.path(), &["king".to_owned()]).unwrap_err().to_string().contains("known roles"));
+        assert!(
+            run(folder.path(), &["king".to_owned()])
+                .unwrap_err()
+                .to_string()
+                .contains("known roles")
+        );
         assert!(run(folder.path(), &["root".to_owned(), "root".to_owned()]).is_err());
     }
 
     #[test]
     fn the_key_id_is_that_of_the_canonical_key_object() {
         // SHA-256 of the canonical JSON of an all-zero key, worked out with `sha256sum`.
-        let text = format!("{{\"keytype\":\"ed25519\",\"keyval\":{{\"public\":\"{}\"}},\"scheme\":\"ed25519\"}}", "0".repeat(64));
+        let text = format!(
+            "{{\"keytype\":\"ed25519\",\"keyval\":{{\"public\":\"{}\"}},\"scheme\":\"ed25519\"}}",
+            "0".repeat(64)
+        );
         assert_eq!(key_id(&[0; 32]), hex(&Sha256::digest(text.as_bytes())));
         assert_eq!(key_id(&[0; 32]).len(), 64);
     }

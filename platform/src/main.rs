@@ -30,7 +30,11 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
         /// Roles, separated by commas
-        #[arg(long, value_delimiter = ',', default_value = "root,targets,snapshot,timestamp")]
+        #[arg(
+            long,
+            value_delimiter = ',',
+            default_value = "root,targets,snapshot,timestamp"
+        )]
         roles: Vec<String>,
     },
 }
@@ -41,9 +45,13 @@ fn main() -> ExitCode {
     match keygen::run(out, roles) {
         Ok(keys) => {
             let text = if cli.json {
-                serde_json::to_string_pretty(&keys.iter().map(keygen::Key::json).collect::<Vec<_>>()).unwrap_or_default()
+                serde_json::to_string_pretty(&keys.iter().map(keygen::Key::json).collect::<Vec<_>>())
+                    .unwrap_or_default()
             } else {
-                keys.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+                keys.iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join("\n")
             };
             let _ = writeln!(std::io::stdout(), "{text}");
             ExitCode::SUCCESS

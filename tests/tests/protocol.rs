@@ -1,5 +1,5 @@
 //! Bytes from outside that are not what they should be: never a crash, never more back than an error.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

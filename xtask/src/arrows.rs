@@ -148,7 +148,10 @@ fn files(sources: &Path) -> anyhow::Result<Vec<(String, String, String)>> {
             }
             let inside = path.strip_prefix(sources)?.display().to_string();
             let module = inside.split(['/', '.']).next().unwrap_or_default().to_owned();
-            if inside.ends_with(".rs") && module != "main" && module != "lib" {
+            if path.extension().is_some_and(|extension| extension == "rs")
+                && module != "main"
+                && module != "lib"
+            {
                 found.push((module, inside, std::fs::read_to_string(&path)?));
             }
         }

@@ -1,6 +1,7 @@
 //! Developer commands: `cargo xtask test`, `ci`, `arrows`, `licenses`.
 #![forbid(unsafe_code)]
-#![allow(clippy::print_stdout)] // a program for a terminal
+// A program for a terminal; a wrong shape of cargo's own output is a failed run.
+#![allow(clippy::print_stdout, clippy::indexing_slicing)]
 
 mod arrows;
 mod licenses;

@@ -49,15 +49,14 @@ pub struct Builder {
 impl Builder {
     /// The group with this kind and identifier, made if it is new.
     pub fn tag(&mut self, kind: TagKind, id: &str) -> Result<TagId, IndexError> {
-        let place = match self.tags.iter().position(|tag| tag.kind == kind && tag.id == id) {
-            Some(place) => place,
-            None => {
-                self.tags.push(Tag {
-                    id: id.to_owned(),
-                    kind,
-                });
-                self.tags.len() - 1
-            }
+        let place = if let Some(place) = self.tags.iter().position(|tag| tag.kind == kind && tag.id == id) {
+            place
+        } else {
+            self.tags.push(Tag {
+                id: id.to_owned(),
+                kind,
+            });
+            self.tags.len() - 1
         };
         u8::try_from(place)
             .map(TagId)

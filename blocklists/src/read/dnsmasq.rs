@@ -20,7 +20,9 @@ pub(super) fn read<'a>(lines: impl Iterator<Item = (u32, &'a str)>, sink: &mut S
         }
         match rules(text) {
             Ok(rules) => {
-                rules.into_iter().for_each(|rule| sink.rule(number, rule));
+                for rule in rules {
+                    sink.rule(number, rule);
+                }
                 sink.accepted();
             }
             Err(reason) => sink.reject(number, reason, text),

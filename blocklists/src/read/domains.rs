@@ -25,7 +25,7 @@ pub(super) fn read<'a>(lines: impl Iterator<Item = (u32, &'a str)>, subdomains: 
         };
         match Name::parse(name) {
             Ok(name) if name.as_ref().is_root() => {
-                sink.reject(number, "the root would block every name", text)
+                sink.reject(number, "the root would block every name", text);
             }
             Ok(name) if wildcard || subdomains => {
                 sink.rule(number, Rule::block(Pattern::Suffix(name)));

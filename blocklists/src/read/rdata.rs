@@ -101,7 +101,7 @@ fn generic(words: &[&str]) -> Result<Vec<u8>, String> {
         let text = std::str::from_utf8(pair).unwrap_or_default();
         octets.push(u8::from_str_radix(text, 16).map_err(|_| format!("{text:?} is not hexadecimal"))?);
     }
-    if hex.len() % 2 != 0 || octets.len() != length {
+    if !hex.len().is_multiple_of(2) || octets.len() != length {
         return Err(format!(
             "{} octets of data where {length} are announced",
             octets.len()

@@ -55,13 +55,13 @@ enum Command {
 }
 
 /// Runs the command; errors go to standard error as one line.
-pub fn run(cli: Cli) -> ExitCode {
+pub fn run(cli: &Cli) -> ExitCode {
     let outcome = match &cli.command {
-        None | Some(Command::Run) => run::run(&cli),
-        Some(Command::Check) => check(&cli),
-        Some(Command::Why { name, qtype, offline }) => why(&cli, name, qtype, *offline),
-        Some(Command::Lists(command)) => lists::run(&cli, command),
-        Some(Command::Status) => status(&cli),
+        None | Some(Command::Run) => run::run(cli),
+        Some(Command::Check) => check(cli),
+        Some(Command::Why { name, qtype, offline }) => why(cli, name, qtype, *offline),
+        Some(Command::Lists(command)) => lists::run(cli, command),
+        Some(Command::Status) => status(cli),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

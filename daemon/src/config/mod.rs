@@ -421,7 +421,7 @@ impl Config {
         let mut config: Self = toml::from_str(text).map_err(|error| Problem::toml(path, text, &error))?;
         config
             .validate()
-            .map_err(|(key, what)| Problem::at_key(path, text, key, what))?;
+            .map_err(|(key, what)| Problem::at_key(path, text, key, &what))?;
         let folder = path.parent().unwrap_or(Path::new("."));
         for list in &mut config.lists {
             list.url.resolve(folder);

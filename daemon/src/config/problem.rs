@@ -64,7 +64,7 @@ impl Problem {
     }
 
     /// A problem at the first line that sets `key`.
-    pub(super) fn at_key(file: &Path, text: &str, key: &str, what: String) -> Self {
+    pub(super) fn at_key(file: &Path, text: &str, key: &str, what: &str) -> Self {
         let place = line_of(text, key).map(|line| (line, 1));
         Self {
             file: file.to_owned(),

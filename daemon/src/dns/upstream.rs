@@ -200,7 +200,7 @@ impl Peer {
             match &answer {
                 Ok(_) => tracing::info!(server = %self.server, "upstream answers again"),
                 Err(_) => {
-                    tracing::warn!(server = %self.server, "upstream does not answer; answers kept in the cache are served stale")
+                    tracing::warn!(server = %self.server, "upstream does not answer; answers kept in the cache are served stale");
                 }
             }
         }

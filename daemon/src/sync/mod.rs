@@ -77,7 +77,7 @@ pub fn load(config: &Config, store: Option<&Store>, now: i64) -> Result<Rules, S
     let mut builder = Index::builder();
     let mut profile = Profile {
         name: PROFILE.to_owned(),
-        blocked: Default::default(),
+        blocked: isigurt_blocklists::index::TagSet::EMPTY,
     };
     let mut lists = Vec::new();
     built_in(&mut builder, &mut profile, &mut lists)?;

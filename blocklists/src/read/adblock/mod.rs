@@ -61,7 +61,9 @@ fn one(number: u32, line: &str, voided: &mut HashSet<Rule>, sink: &mut Sink) {
             sink.accepted();
         }
         Ok((rules, false)) => {
-            rules.into_iter().for_each(|rule| sink.rule(number, rule));
+            for rule in rules {
+                sink.rule(number, rule);
+            }
             sink.accepted();
         }
         Err(NoRule::NotDns) => sink.not_dns(),

@@ -80,6 +80,7 @@ const BROWSER_ONLY: &[&str] = &[
 
 /// What stands behind the `$`.
 #[derive(Debug, Default)]
+#[allow(clippy::option_option)] // no such modifier, one without an answer, one with
 pub(super) struct Modifiers {
     pub(super) important: bool,
     pub(super) void: bool,
@@ -105,7 +106,7 @@ impl Modifiers {
                 ("dnstype", value) => modifiers.types = Some(dnstype(value.unwrap_or_default())?),
                 ("dnsrewrite", None | Some("")) if exception => modifiers.rewrite = Some(None),
                 ("dnsrewrite", value) => {
-                    modifiers.rewrite = Some(Some(dnsrewrite(value.unwrap_or_default())?))
+                    modifiers.rewrite = Some(Some(dnsrewrite(value.unwrap_or_default())?));
                 }
                 (key @ ("client" | "ctag"), _) => {
                     return Err(

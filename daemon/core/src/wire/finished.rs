@@ -130,6 +130,7 @@ impl Finished {
 
     /// The answer section with every name uncompressed: owner, type, TTL, rdata. For answers that are put behind
     /// another record; rare, so by the library. `None` where it cannot be decoded.
+    #[allow(clippy::type_complexity)] // four columns, read once
     pub fn answer_records(&self) -> Option<Vec<(Name, u16, u32, Vec<u8>)>> {
         let decoded = Message::from_vec(&self.wire).ok()?;
         let mut records = Vec::with_capacity(decoded.answers.len());

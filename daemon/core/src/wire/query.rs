@@ -251,7 +251,9 @@ mod tests {
     fn packet(flags: u16, counts: [u16; 4], tail: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0x12, 0x34];
         bytes.extend(flags.to_be_bytes());
-        counts.iter().for_each(|count| bytes.extend(count.to_be_bytes()));
+        for count in counts {
+            bytes.extend(count.to_be_bytes());
+        }
         bytes.extend(b"\x03www\x07Example\x00\x00\x01\x00\x01");
         bytes.extend(tail);
         bytes
