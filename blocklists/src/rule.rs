@@ -75,6 +75,24 @@ pub struct LocalRecord {
     pub rdata: Vec<u8>,
 }
 
+impl LocalRecord {
+    /// The A or AAAA record of an address; an IPv4-mapped address stays an IPv6 one.
+    pub fn address(address: std::net::IpAddr) -> Self {
+        match address {
+            std::net::IpAddr::V4(v4) => Self {
+                rtype: 1,
+                ttl: None,
+                rdata: v4.octets().to_vec(),
+            },
+            std::net::IpAddr::V6(v6) => Self {
+                rtype: 28,
+                ttl: None,
+                rdata: v6.octets().to_vec(),
+            },
+        }
+    }
+}
+
 /// Query types that a rule is limited to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Types {

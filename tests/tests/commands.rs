@@ -1,6 +1,7 @@
 //! The administrator's commands, and what is said when something is wrong.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -253,16 +254,17 @@ fn lists_are_compiled_with_a_report_and_tested_by_name() {
 }
 
 #[test]
-fn the_web_page_is_served_with_its_headers() {
+fn wildcard_addresses_answer_from_the_one_that_was_asked_and_the_page_is_served() {
     let authority = Authority::start();
     let web = free_address();
     let folder = tempfile::tempdir().unwrap();
     let dns = free_address();
     let config = folder.path().join("g.toml");
     let body = format!(
-        "state_dir = \"{}\"\n[dns]\nlisten = [\"{dns}\"]\n[web]\nlisten = [\"{web}\"]\n[upstream]\nservers = [\"udp://{}\"]\n",
+        "state_dir = \"{}\"\n[dns]\nlisten = [\"0.0.0.0:{port}\", \"[::]:{port}\"]\n[web]\nlisten = [\"{web}\"]\n[upstream]\nservers = [\"udp://{}\"]\n",
         folder.path().join("s").display(),
-        authority.address
+        authority.address,
+        port = dns.port(),
     );
     std::fs::write(&config, body).unwrap();
     let started = Instant::now();
@@ -278,6 +280,14 @@ fn the_web_page_is_served_with_its_headers() {
         "process start to first answer, test build: {:?}",
         started.elapsed()
     );
+    // A connected socket takes an answer only from the address that it asked.
+    let other = SocketAddr::from(([127, 0, 0, 5], dns.port()));
+    assert!(ask_udp(other, &query("localhost", 1), Duration::from_secs(1)).is_some());
+    let over_v6 = isigurt_tests::dig(
+        SocketAddr::from((Ipv6Addr::LOCALHOST, dns.port())),
+        &["+short", "pass.example", "A"],
+    );
+    assert_eq!(over_v6.trim(), "192.0.2.1");
     let get = |path: &str| {
         text(&isigurt_tests::ask_tcp(
             web,

@@ -6,10 +6,9 @@
 
 use std::net::IpAddr;
 
-use super::hosts;
 use super::report::Sink;
 use crate::name::Name;
-use crate::rule::{Answer, Effect, Pattern, Rule};
+use crate::rule::{Answer, Effect, LocalRecord, Pattern, Rule};
 
 pub(super) fn read<'a>(lines: impl Iterator<Item = (u32, &'a str)>, sink: &mut Sink) {
     for (number, line) in lines {
@@ -47,7 +46,9 @@ fn rules(text: &str) -> Result<Vec<Rule>, String> {
             Ok(address) if address.is_unspecified() || address.is_loopback() => {
                 Effect::Block(Answer::Configured)
             }
-            Ok(address) if key == "address" => Effect::Block(Answer::Records(vec![hosts::record(address)])),
+            Ok(address) if key == "address" => {
+                Effect::Block(Answer::Records(vec![LocalRecord::address(address)]))
+            }
             Ok(_) => {
                 return Err("forwarding to a server is set in [[upstream.zone]], not in a list".to_owned());
             }

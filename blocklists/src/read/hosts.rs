@@ -91,7 +91,7 @@ fn one(
             }
             Ok(name) => {
                 named = true;
-                let record = record(address);
+                let record = LocalRecord::address(address.to_canonical());
                 let (_, records) = local.entry(name).or_insert_with(|| (number, Vec::new()));
                 if !records.contains(&record) {
                     records.push(record);
@@ -134,19 +134,4 @@ fn blocks(address: IpAddr) -> bool {
     let address = address.to_canonical();
     let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
     address.is_unspecified() || address.is_loopback() || address.is_multicast() || broadcast
-}
-
-pub(super) fn record(address: IpAddr) -> LocalRecord {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => LocalRecord {
-            rtype: 1,
-            ttl: None,
-            rdata: v4.octets().to_vec(),
-        },
-        IpAddr::V6(v6) => LocalRecord {
-            rtype: 28,
-            ttl: None,
-            rdata: v6.octets().to_vec(),
-        },
-    }
 }

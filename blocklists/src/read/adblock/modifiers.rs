@@ -212,19 +212,7 @@ fn short(value: &str) -> Result<Answer, String> {
         _ => {}
     }
     if let Ok(address) = value.parse::<IpAddr>() {
-        let record = match address {
-            IpAddr::V4(v4) => LocalRecord {
-                rtype: 1,
-                ttl: None,
-                rdata: v4.octets().to_vec(),
-            },
-            IpAddr::V6(v6) => LocalRecord {
-                rtype: 28,
-                ttl: None,
-                rdata: v6.octets().to_vec(),
-            },
-        };
-        return Ok(Answer::Records(vec![record]));
+        return Ok(Answer::Records(vec![LocalRecord::address(address)]));
     }
     if value.chars().all(|character| character.is_ascii_uppercase()) {
         return Err("unknown response code".to_owned());
