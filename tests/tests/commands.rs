@@ -314,3 +314,12 @@ fn wildcard_addresses_answer_from_the_one_that_was_asked_and_the_page_is_served(
     );
     assert!(child.wait().unwrap().success());
 }
+
+#[test]
+fn a_signal_that_comes_with_the_first_answer_finds_its_handler() {
+    for _ in 0..10 {
+        let mut gateway = Gateway::start(free_address(), "", "", &[]);
+        gateway.signal("TERM");
+        assert_eq!(gateway.wait(), Some(0));
+    }
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::net::UdpSocket;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Cli, println_line};
 use crate::app::{App, Edges, StartError};
@@ -27,12 +27,15 @@ pub(super) fn run(cli: &Cli) -> Result<(), String> {
         .build()
         .map_err(|error| StartError::Runtime(error).to_string())?;
     runtime.block_on(async {
+        // Before anything is served: a signal that comes with the first answer must find its handler.
+        let signals = Signals::install().map_err(|error| StartError::Runtime(error).to_string())?;
         let store = Store::open(&loaded.config.state_dir).map_err(|error| error.to_string())?;
         let edges = Edges::open(&loaded.config).map_err(|error| error.to_string())?;
         let first_try = loaded.file.is_none();
         let app = App::build(loaded, cli.state.clone(), store, edges).map_err(|error| error.to_string())?;
         welcome(&app, first_try);
-        serve(app).await.map_err(|error| error.to_string())
+        serve(app, signals).await;
+        Ok(())
     })
 }
 
@@ -55,11 +58,30 @@ fn welcome(app: &App, first_try: bool) {
     println_line("  why:   isigurtd why bet365.com");
 }
 
+/// The signals that mean something.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn install() -> std::io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+}
+
 /// Serves until SIGTERM or SIGINT; SIGHUP reloads.
-async fn serve(mut app: App) -> std::io::Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+async fn serve(mut app: App, signals: Signals) {
+    let Signals {
+        mut hangup,
+        mut terminate,
+        mut interrupt,
+    } = signals;
     notify(&[NotifyState::Ready]);
     let watchdog = tokio::spawn(watchdog(app.dns().first().copied()));
     loop {
@@ -77,7 +99,6 @@ async fn serve(mut app: App) -> std::io::Result<()> {
     tracing::info!("ending; queries under way are answered first");
     watchdog.abort();
     app.drain().await;
-    Ok(())
 }
 
 fn reload_time() -> NotifyState<'static> {
