@@ -323,3 +323,24 @@ fn a_signal_that_comes_with_the_first_answer_finds_its_handler() {
         assert_eq!(gateway.wait(), Some(0));
     }
 }
+
+#[test]
+fn an_emptied_list_and_a_damaged_copy_never_open_what_was_blocked() {
+    let rest = "[[lists]]\nid = \"l\"\nurl = \"{dir}/l.txt\"\n";
+    let mut gateway = Gateway::start(free_address(), "", rest, &[("l.txt", "blocked.example\n")]);
+    let list = gateway.folder.path().join("l.txt");
+    std::fs::write(&list, "").unwrap();
+    gateway.signal("HUP");
+    gateway.wait_for_log("last good version stays in force", 1);
+    assert_eq!(gateway.dig(&["+short", "blocked.example", "A"]).trim(), "0.0.0.0");
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait(), Some(0));
+    std::fs::remove_file(&list).unwrap();
+    std::fs::write(gateway.folder.path().join("state/lists/l"), "other.example\n").unwrap();
+    let start = gateway.command(&["run"]);
+    assert_eq!(
+        start.status.code(),
+        Some(1),
+        "a copy that is not what was kept is not enforced"
+    );
+}

@@ -190,11 +190,20 @@ fn configured(
     let file = list.url.path();
     let copy = config.state_dir.join("lists").join(id);
     let known = store.and_then(|store| store.list(id).ok().flatten());
-    let fresh = read_list(file, list);
+    let fresh = read_list(file, list).and_then(|(read, octets)| {
+        // An interrupted download leaves an empty file; a list that had content does not lose it that way.
+        let emptied =
+            octets.trim_ascii().is_empty() && std::fs::metadata(&copy).is_ok_and(|held| held.len() > 0);
+        if emptied {
+            Err("is empty, and was not before".to_owned())
+        } else {
+            Ok((read, octets))
+        }
+    });
     let (read, hash, error) = match fresh {
         Ok((read, octets)) => {
             let hash = blake3::hash(&octets).to_hex().to_string();
-            if store.is_some() && known.as_ref().is_none_or(|known| known.hash != hash) {
+            if store.is_some() && !std::fs::read(&copy).is_ok_and(|held| held == octets) {
                 keep(&copy, &octets).unwrap_or_else(|error| {
                     tracing::warn!(list = id, %error, "the last good copy of the list cannot be kept");
                 });
@@ -202,7 +211,12 @@ fn configured(
             (read, hash, None)
         }
         Err(reason) => {
-            let Ok((read, octets)) = read_list(&copy, list) else {
+            let whole = |octets: &[u8]| {
+                let hash = blake3::hash(octets).to_hex().to_string();
+                known.as_ref().is_none_or(|known| known.hash == hash)
+            };
+            let held = read_list(&copy, list).ok().filter(|(_, octets)| whole(octets));
+            let Some((read, octets)) = held else {
                 return Err(SyncError::List {
                     id: id.to_owned(),
                     file: file.to_owned(),
@@ -281,7 +295,11 @@ fn keep(file: &Path, octets: &[u8]) -> std::io::Result<()> {
     use std::io::Write as _;
     let folder = file.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
-    let next = file.with_extension("next");
+    // No list's id starts with a dot, so that this is no other list's copy.
+    let mut name = std::ffi::OsString::from(".");
+    name.push(file.file_name().unwrap_or_default());
+    name.push(".next");
+    let next = folder.join(name);
     let mut out = std::fs::File::create(&next)?;
     out.write_all(octets)?;
     out.sync_all()?;
