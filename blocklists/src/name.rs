@@ -169,6 +169,11 @@ impl<'a> NameRef<'a> {
         tail.get(usize::from(length)..).map(NameRef)
     }
 
+    /// The name that starts at octet `offset` of this one's wire format; the root where none does.
+    pub(crate) fn last_labels(self, offset: usize) -> NameRef<'a> {
+        self.0.get(offset..).map_or(NameRef(&[0]), NameRef)
+    }
+
     /// The labels from left to right, root excluded.
     pub fn labels(self) -> impl Iterator<Item = &'a [u8]> {
         self.suffixes().filter_map(|suffix| {

@@ -19,6 +19,13 @@ pub enum Pattern {
     /// A regular expression in the syntax of the `regex` crate, matched unanchored against the lower-case
     /// presentation format without the final dot.
     Regex(String),
+    /// The names whose keyed hash is this; key and length stand in the list's header ([`crate::read::hashed`]).
+    Hashed {
+        /// The hash, filled up with zeros where the list holds prefixes.
+        digest: [u8; 16],
+        /// Whether the name alone is meant, not the names below it.
+        exact: bool,
+    },
 }
 
 /// What a matching rule does.

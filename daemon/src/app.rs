@@ -24,7 +24,8 @@ use crate::dns::upstream::Upstream;
 use crate::dns::{tcp, udp};
 use crate::status::Watch;
 use crate::store::{Store, StoreError};
-use crate::sync::{self, Rules, SyncError};
+use crate::sync::worker::Worker;
+use crate::sync::{Files, Loading, Rules, SyncError};
 use crate::{control, web};
 
 /// Why the daemon does not start: one line that says what to do.
@@ -186,6 +187,7 @@ pub struct App {
     loaded: Loaded,
     state_dir: Option<PathBuf>,
     store: Store,
+    worker: Worker,
     watch: Arc<Watch>,
     doors: Vec<JoinHandle<()>>,
     dns: Vec<SocketAddr>,
@@ -200,9 +202,19 @@ impl App {
         state_dir: Option<PathBuf>,
         store: Store,
         edges: Edges,
+        worker: Worker,
     ) -> Result<Self, StartError> {
         let config = &loaded.config;
-        let rules = sync::load(config, Some(&store), now())?;
+        let rules = Loading {
+            config,
+            store: Some(&store),
+            worker: &worker,
+            threads: std::thread::available_parallelism()
+                .map_or(1, std::num::NonZero::get)
+                .min(2),
+            now: now(),
+        }
+        .load()?;
         let lists = rules.lists.clone();
         let servers = upstream_servers(config);
         let cache = Cache::new(
@@ -227,7 +239,8 @@ impl App {
             .iter()
             .filter_map(|listener| listener.local_addr().ok())
             .collect();
-        let watch = Arc::new(Watch::new(engine.clone(), dns.clone(), lists));
+        let files = Files::in_state(&config.state_dir);
+        let watch = Arc::new(Watch::new(engine.clone(), dns.clone(), lists, files));
         for socket in edges.udp {
             udp::prepare(&socket).map_err(|error| listen_error("DNS on", error))?;
             let socket =
@@ -252,6 +265,7 @@ impl App {
             loaded,
             state_dir,
             store,
+            worker,
             watch,
             doors,
             dns,
@@ -277,13 +291,21 @@ impl App {
     /// Reads configuration and lists anew and puts them in force; on any error what is in force stays.
     pub async fn reload(&mut self) {
         let file = self.loaded.file.clone();
-        let (store, state_dir) = (self.store.clone(), self.state_dir.clone());
+        let (store, state_dir, worker) = (self.store.clone(), self.state_dir.clone(), self.worker.clone());
         let work = move || -> Result<(Loaded, Rules), String> {
             let mut loaded = Config::load(file.as_deref()).map_err(|problem| problem.to_string())?;
             if let Some(state_dir) = state_dir {
                 loaded.config.state_dir = state_dir;
             }
-            let rules = sync::load(&loaded.config, Some(&store), now()).map_err(|error| error.to_string())?;
+            let rules = Loading {
+                config: &loaded.config,
+                store: Some(&store),
+                worker: &worker,
+                threads: 1, // queries are served meanwhile
+                now: now(),
+            }
+            .load()
+            .map_err(|error| error.to_string())?;
             Ok((loaded, rules))
         };
         let outcome = tokio::task::spawn_blocking(work)
@@ -302,7 +324,8 @@ impl App {
                     );
                 }
                 let lists = rules.lists.clone();
-                self.watch.engine().swap(snapshot(new, rules));
+                let old = self.watch.engine().swap(snapshot(new, rules));
+                tokio::task::spawn_blocking(move || let_go(old));
                 self.watch.reloaded(Ok(lists));
                 self.loaded = loaded;
                 tracing::info!(rules = self.rules(), "reloaded");
@@ -329,6 +352,17 @@ impl App {
         tokio::time::sleep(Duration::from_millis(20)).await; // the last replies' turn to be sent
         let _ = std::fs::remove_file(control::path(&self.loaded.config.state_dir));
     }
+}
+
+/// Drops an old snapshot here, not where a query happens to hold it last: unmapping a large index takes a while.
+fn let_go(old: Arc<Snapshot>) {
+    for _ in 0..100 {
+        if Arc::strong_count(&old) == 1 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    drop(old);
 }
 
 fn stream(listener: TcpListener) -> std::io::Result<tokio::net::TcpListener> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use isigurt_blocklists::index::{Hit, TagKind};
+use isigurt_blocklists::index::{Hit, Lines, TagKind};
 use isigurt_blocklists::name::Name;
 use isigurt_blocklists::rule::Answer;
 use isigurt_core::policy::{self, Verdict};
@@ -25,6 +25,10 @@ pub struct Explanation {
     pub rule: Option<RuleText>,
     /// Exceptions without which the name would be blocked.
     pub lifted_by: Vec<RuleText>,
+    /// Lists of short hash prefixes that the name shares; only their confirmation service knows whether it is meant,
+    /// and until then it is allowed.
+    #[serde(default)]
+    pub candidate_of: Vec<RuleText>,
 }
 
 /// A rule with its place.
@@ -36,8 +40,8 @@ pub struct RuleText {
     pub list: String,
     /// File, or `built in`.
     pub origin: String,
-    /// Line in it.
-    pub line: u32,
+    /// Line in it; unknown where the file of lines is missing.
+    pub line: Option<u32>,
     /// `category`, `service`, `own`, `bypass` or `helpline`.
     pub kind: TagKind,
     /// Category or service.
@@ -46,8 +50,13 @@ pub struct RuleText {
     pub answer: Option<String>,
 }
 
-/// Explains the verdict on `name`; the error is for a person.
-pub fn explain(snapshot: &Snapshot, name: &str, qtype: u16) -> Result<Explanation, String> {
+/// Explains the verdict on `name`; the error is for a person. `lines` are those of the snapshot's index.
+pub fn explain(
+    snapshot: &Snapshot,
+    lines: Option<&Lines>,
+    name: &str,
+    qtype: u16,
+) -> Result<Explanation, String> {
     let name = Name::parse(name).map_err(|error| format!("{name:?}: {error}"))?;
     let mut explanation = Explanation {
         name: name.to_string(),
@@ -56,6 +65,7 @@ pub fn explain(snapshot: &Snapshot, name: &str, qtype: u16) -> Result<Explanatio
         profile: snapshot.profile.name.clone(),
         rule: None,
         lifted_by: Vec::new(),
+        candidate_of: Vec::new(),
     };
     if snapshot.local.contains_key(&name) {
         "local".clone_into(&mut explanation.verdict);
@@ -71,7 +81,7 @@ pub fn explain(snapshot: &Snapshot, name: &str, qtype: u16) -> Result<Explanatio
             rule: hit.pattern_text(),
             list: hit.list.id.clone(),
             origin: hit.list.origin.clone(),
-            line: hit.line,
+            line: hit.line(lines),
             kind: tag.map_or(TagKind::Own, |tag| tag.kind),
             category: tag.map_or_else(String::new, |tag| tag.id.clone()),
             answer: (*hit.answer() != Answer::Configured).then(|| answer_text(hit.answer())),
@@ -86,7 +96,10 @@ pub fn explain(snapshot: &Snapshot, name: &str, qtype: u16) -> Result<Explanatio
             "blocked".clone_into(&mut explanation.verdict);
             explanation.rule = Some(text(&hit));
         }
-        Verdict::Allowed { lifted } => explanation.lifted_by = lifted.iter().map(text).collect(),
+        Verdict::Allowed { lifted, candidates } => {
+            explanation.lifted_by = lifted.iter().map(text).collect();
+            explanation.candidate_of = candidates.iter().map(text).collect();
+        }
     }
     Ok(explanation)
 }
@@ -114,6 +127,7 @@ impl fmt::Display for Explanation {
             profile,
             rule,
             lifted_by,
+            candidate_of,
             ..
         } = self;
         match verdict.as_str() {
@@ -129,7 +143,11 @@ impl fmt::Display for Explanation {
             write!(
                 out,
                 "\n  {head}: {}\n  list: {}, line {} ({})",
-                text.rule, text.list, text.line, text.origin
+                text.rule,
+                text.list,
+                text.line
+                    .map_or_else(|| "unknown".to_owned(), |line| line.to_string()),
+                text.origin
             )?;
             match text.kind {
                 TagKind::Own => write!(out, "\n  category: the household's own list")?,
@@ -145,6 +163,9 @@ impl fmt::Display for Explanation {
         }
         for lifted in lifted_by {
             place(out, "lifted by exception", lifted)?;
+        }
+        for candidate in candidate_of {
+            place(out, "candidate, not confirmed and so allowed", candidate)?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use serde::{Deserialize, Serialize};
 
 use crate::dns::engine::{Counts, Engine};
-use crate::sync::ListStatus;
+use crate::sync::{Files, ListStatus};
 
 /// How the daemon stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,22 +43,29 @@ pub struct Watch {
     listen: Vec<SocketAddr>,
     lists: RwLock<Vec<ListStatus>>,
     reload_error: RwLock<Option<String>>,
+    files: Files,
 }
 
 impl Watch {
     /// Watches this engine.
-    pub fn new(engine: Arc<Engine>, listen: Vec<SocketAddr>, lists: Vec<ListStatus>) -> Self {
+    pub fn new(engine: Arc<Engine>, listen: Vec<SocketAddr>, lists: Vec<ListStatus>, files: Files) -> Self {
         Self {
             engine,
             listen,
             lists: RwLock::new(lists),
             reload_error: RwLock::default(),
+            files,
         }
     }
 
     /// The engine.
     pub fn engine(&self) -> &Arc<Engine> {
         &self.engine
+    }
+
+    /// The files of the index in force.
+    pub fn files(&self) -> &Files {
+        &self.files
     }
 
     /// Notes how a reload ended: the lists now in force, or why the old ones stay.

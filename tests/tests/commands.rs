@@ -248,7 +248,7 @@ fn lists_are_compiled_with_a_report_and_tested_by_name() {
     std::fs::write(folder.path().join("l.bin"), damaged).unwrap();
     let refused = run(folder.path(), &["lists", "test", "l.bin", "a.example"]);
     assert!(
-        refused.status.code() == Some(1) && text(&refused.stderr).contains("checksum"),
+        refused.status.code() == Some(1) && text(&refused.stderr).contains("damaged"),
         "{refused:?}"
     );
 }

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use isigurt_blocklists::index::{Index, ListInfo, TagKind};
+use isigurt_blocklists::index::{Compiler, ListInfo, Seed, TagKind};
 use isigurt_blocklists::name::Name;
 use isigurt_blocklists::read::{self, Format};
 use isigurt_blocklists::rule::{Effect, Pattern};
@@ -73,7 +73,7 @@ fn names_drawn_from_each_list_are_blocked_and_popular_names_on_none_resolve() {
     let authority = Authority::with_zone(&folder.join("data/cases/upstream.zone"));
     let mut random = Random::seeded();
     let (mut config, mut drawn) = (String::new(), Vec::new());
-    let mut builder = Index::builder();
+    let mut builder = Compiler::new(Seed([1; 32]), 16 << 20);
     let tag = builder.tag(TagKind::Own, "all").unwrap();
     for (place, file) in lists(&folder).into_iter().enumerate() {
         let list = read::read(&std::fs::read(&file).unwrap(), Format::Auto, None).unwrap();
@@ -100,8 +100,9 @@ fn names_drawn_from_each_list_are_blocked_and_popular_names_on_none_resolve() {
             tag,
             origin: String::new(),
             format: list.format,
+            version: String::new(),
         };
-        builder.add(info, list.rules);
+        builder.add(info, list.hash_key, list.rules);
     }
     let gateway = Gateway::start(authority.address, "", &config, &[]);
     let helplines: Vec<Name> = isigurt_blocklists::data::built_in()
@@ -142,7 +143,7 @@ fn names_drawn_from_each_list_are_blocked_and_popular_names_on_none_resolve() {
         missed.len()
     );
     assert!(missed.is_empty(), "{missed:?}");
-    let index = builder.finish().unwrap();
+    let (index, _) = builder.into_index(2).unwrap();
     let popular = std::fs::read_to_string(folder.join("data/queries/popular_50k_2025_ranked.txt")).unwrap();
     let snapshot_says = |name: &str| gateway.command(&["why", name, "--json"]);
     let (mut resolved, mut built_in) = (0, Vec::new());

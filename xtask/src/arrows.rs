@@ -27,6 +27,7 @@ const IMPURE: &[&str] = &[
 const CRATES: &[(&str, &[&str])] = &[
     ("isigurt-blocklists", &[]),
     ("isigurt-core", &["isigurt-blocklists"]),
+    ("isigurt-map", &[]),
     ("isigurt-webui", &[]),
     ("isigurt-platform", &["isigurt-blocklists"]),
     (
@@ -34,6 +35,7 @@ const CRATES: &[(&str, &[&str])] = &[
         &[
             "isigurt-blocklists",
             "isigurt-core",
+            "isigurt-map",
             "isigurt-udp",
             "isigurt-webui",
         ],

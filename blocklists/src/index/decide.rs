@@ -1,17 +1,24 @@
 //! Which of the rules that speak of a name decides, tag by tag.
 
-use std::borrow::Cow;
 use std::cmp::Reverse;
 
-use super::{Candidate, Hit, Index, Outcome, TagId, TagKind};
+use super::lookup::Candidate;
+use super::{Hit, Index, Outcome, TagId, TagKind};
 use crate::read::Format;
 use crate::rule::{Answer, Effect, LocalRecord};
 
 /// Decides among `candidates`, which are in order of falling specificity, regular expressions last.
-pub(super) fn decide<'i>(index: &'i Index, candidates: &[Candidate<'i>]) -> Outcome<'i> {
+pub(super) fn decide<'i>(index: &'i Index, candidates: &[Candidate<'_>]) -> Outcome<'i> {
     let mut outcome = Outcome::default();
+    let (unconfirmed, candidates): (Vec<&Candidate<'_>>, Vec<&Candidate<'_>>) = candidates
+        .iter()
+        .partition(|candidate| index.unconfirmed(candidate.list));
+    outcome.candidates = unconfirmed
+        .into_iter()
+        .filter_map(|candidate| hit(index, candidate, answer_of(candidate)))
+        .collect();
     let mut done: Vec<TagId> = Vec::new();
-    for candidate in candidates {
+    for candidate in &candidates {
         let Some(tag) = tag_of(index, candidate) else {
             continue;
         };
@@ -19,7 +26,7 @@ pub(super) fn decide<'i>(index: &'i Index, candidates: &[Candidate<'i>]) -> Outc
             continue;
         }
         done.push(tag);
-        match one_tag(index, tag, candidates) {
+        match one_tag(index, tag, &candidates) {
             Some(Decision::Blocked(hit)) => outcome.blocked.push(hit),
             Some(Decision::Lifted(hit)) => outcome.lifted.push(hit),
             None => {}
@@ -35,11 +42,11 @@ enum Decision<'i> {
 }
 
 /// The decision of one tag.
-fn one_tag<'i>(index: &'i Index, tag: TagId, candidates: &[Candidate<'i>]) -> Option<Decision<'i>> {
+fn one_tag<'i>(index: &'i Index, tag: TagId, candidates: &[&Candidate<'_>]) -> Option<Decision<'i>> {
     let helpline = kind_of(index, tag) == Some(TagKind::Helpline);
-    let own = |candidate: &&Candidate<'i>| tag_of(index, candidate) == Some(tag);
+    let own = |candidate: &&&Candidate<'_>| tag_of(index, candidate) == Some(tag);
     // Exceptions of the household's own lists reach every tag but the helplines.
-    let reaching = |candidate: &&Candidate<'i>| {
+    let reaching = |candidate: &&&Candidate<'_>| {
         let theirs = tag_of(index, candidate);
         theirs == Some(tag)
             || !helpline && theirs.and_then(|theirs| kind_of(index, theirs)) == Some(TagKind::Own)
@@ -80,11 +87,11 @@ fn one_tag<'i>(index: &'i Index, tag: TagId, candidates: &[Candidate<'i>]) -> Op
 /// The combined rewrite of one tag, if any is left after its exceptions.
 fn rewrite<'i>(
     index: &'i Index,
-    candidates: &[Candidate<'i>],
-    own: impl Fn(&&Candidate<'i>) -> bool,
-    reaching: impl Fn(&&Candidate<'i>) -> bool,
+    candidates: &[&Candidate<'_>],
+    own: impl Fn(&&&Candidate<'_>) -> bool,
+    reaching: impl Fn(&&&Candidate<'_>) -> bool,
 ) -> Option<Hit<'i>> {
-    let lifted = |rewrite: &Candidate<'i>| {
+    let lifted = |rewrite: &Candidate<'_>| {
         candidates
             .iter()
             .filter(|candidate| reaching(candidate))
@@ -99,13 +106,14 @@ fn rewrite<'i>(
                         .is_none_or(|meant| *rewrite.effect() == Effect::Block(meant.clone()))
             })
     };
-    let left: Vec<&Candidate<'i>> = candidates
+    let left: Vec<&Candidate<'_>> = candidates
         .iter()
-        .filter(|candidate| own(candidate) && is_rewrite(index, candidate) && !lifted(candidate))
+        .copied()
+        .filter(|candidate| own(&candidate) && is_rewrite(index, candidate) && !lifted(candidate))
         .collect();
     let first_with = |wanted: fn(&Answer) -> bool| {
         left.iter().find_map(|candidate| match candidate.effect() {
-            Effect::Block(answer) if wanted(answer) => Some((*candidate, Cow::Borrowed(answer))),
+            Effect::Block(answer) if wanted(answer) => Some((*candidate, answer.clone())),
             _ => None,
         })
     };
@@ -126,7 +134,7 @@ fn rewrite<'i>(
             } else {
                 Answer::Records(records)
             };
-            left.first().map(|candidate| (*candidate, Cow::Owned(answer)))
+            left.first().map(|candidate| (*candidate, answer))
         })?;
     hit(index, candidate, answer)
 }
@@ -134,26 +142,26 @@ fn rewrite<'i>(
 /// Whether the rule is a rewrite: it blocks with an answer of its own, and its list is no RPZ zone.
 fn is_rewrite(index: &Index, candidate: &Candidate<'_>) -> bool {
     let zone = index
-        .lists
+        .lists()
         .get(usize::from(candidate.list))
         .is_some_and(|list| list.format == Format::Rpz);
     !zone && matches!(candidate.effect(), Effect::Block(answer) if *answer != Answer::Configured)
 }
 
-fn answer_of<'i>(candidate: &Candidate<'i>) -> Cow<'i, Answer> {
+fn answer_of(candidate: &Candidate<'_>) -> Answer {
     match candidate.effect() {
-        Effect::Block(answer) => Cow::Borrowed(answer),
-        _ => Cow::Owned(Answer::Configured),
+        Effect::Block(answer) => answer.clone(),
+        _ => Answer::Configured,
     }
 }
 
-fn hit<'i>(index: &'i Index, candidate: &Candidate<'i>, answer: Cow<'i, Answer>) -> Option<Hit<'i>> {
-    let list = index.lists.get(usize::from(candidate.list))?;
+fn hit<'i>(index: &'i Index, candidate: &Candidate<'_>, answer: Answer) -> Option<Hit<'i>> {
+    let list = index.lists().get(usize::from(candidate.list))?;
     Some(Hit {
         list,
         tag: list.tag,
-        line: candidate.line,
-        pattern: candidate.pattern(),
+        place: candidate.place,
+        pattern: index.pattern(candidate),
         answer,
         important: candidate.important(),
         specificity: candidate.specificity,
@@ -161,9 +169,12 @@ fn hit<'i>(index: &'i Index, candidate: &Candidate<'i>, answer: Cow<'i, Answer>)
 }
 
 fn tag_of(index: &Index, candidate: &Candidate<'_>) -> Option<TagId> {
-    index.lists.get(usize::from(candidate.list)).map(|list| list.tag)
+    index
+        .lists()
+        .get(usize::from(candidate.list))
+        .map(|list| list.tag)
 }
 
 fn kind_of(index: &Index, tag: TagId) -> Option<TagKind> {
-    index.tags.get(usize::from(tag.0)).map(|tag| tag.kind)
+    index.tags().get(usize::from(tag.0)).map(|tag| tag.kind)
 }

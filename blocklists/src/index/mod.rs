@@ -11,22 +11,72 @@
 //! Rewrites (rules with an answer of their own, outside RPZ) stand above blocks and exceptions of their tag; several
 //! of them are combined: an alias, else a response code, else all their records.
 //!
-//! This first index is a hash map from name to a chain of entries; a look-up that finds nothing allocates nothing.
+//! # The structure
+//!
+//! An index is one file, compiled from lists ([`Compiler`]), mapped read-only and opened in microseconds
+//! ([`Index::open`]). A look-up walks the name from its top-level domain down, with one keyed hash that is extended
+//! label by label ([`key`]):
+//!
+//! ```text
+//! last two labels ─▶ gate: does any list speak of a name at or below them? ─▶ no: done, after one memory access
+//!        │ yes
+//! each further label ─▶ filter: may there be a rule at this name? ─▶ table: which set of rules ─▶ decide
+//! ```
+//!
+//! The gate and the filter are Bloom filters that cost one load a question ([`filter`]); the table holds 48-bit
+//! fingerprints in cache-line buckets ([`table`], with the probability of a wrong match); a slot's octet names a set
+//! of rules that is stored once ([`sets`]). Regular expressions stand beside the table and are tried together; hashed
+//! lists are looked up in the same table under the keyed hash of each suffix.
+//!
+#![doc = include_str!("../../benches/structures.md")]
 
-mod build;
+mod compile;
 mod decide;
+mod file;
+mod filter;
+mod key;
+mod layout;
+mod lines;
+mod lookup;
+mod records;
+mod sets;
+mod table;
 
-use std::borrow::Cow;
-use std::collections::HashMap;
+use std::io;
 
-use regex::bytes::RegexSet;
 use serde::{Deserialize, Serialize};
 
-use crate::name::{Name, NameRef};
 use crate::read::Format;
-use crate::rule::{Answer, Effect, Pattern, Rule};
+use crate::read::hashed::HashKey;
+use crate::rule::{Answer, Pattern, Rule};
 
-pub use build::{Builder, IndexError, REGEX_LIMIT};
+pub use compile::{Compiler, ListStats, Reading, Source, Stats};
+pub use file::{FileError, VERSION};
+pub use key::Seed;
+pub use lines::Lines;
+pub use lookup::{Index, Match, Matches};
+
+/// Octets that the compiled form of one regular expression may take.
+pub const REGEX_LIMIT: usize = 256 << 10;
+/// Octets that all of them may take together.
+const REGEX_SET_LIMIT: usize = 64 << 20;
+
+/// Why an index cannot be compiled.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    /// More groups than a [`TagSet`] holds.
+    #[error("more than 256 categories, services and groups of lists; merge some")]
+    TooManyTags,
+    /// More lists than 65,536.
+    #[error("more than 65,536 lists; merge some")]
+    TooManyLists,
+    /// More different answers, types and exceptions than 2^20.
+    #[error("more than 1,048,576 different answers and limits of rules; drop some lists")]
+    TooManyActions,
+    /// The index cannot be written.
+    #[error("the index cannot be written: {0}; make room, or make the folder writable")]
+    Io(#[from] io::Error),
+}
 
 /// A category, service or other group of lists: its place in [`Index::tags`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -104,6 +154,46 @@ pub struct ListInfo {
     pub origin: String,
     /// Its format.
     pub format: Format,
+    /// Which version of it: a hash of its content or a number of its publisher's.
+    pub version: String,
+}
+
+/// What the compiler found out about a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListFacts {
+    /// Rules of it in the index.
+    pub rules: u64,
+    /// How its hashes were made, where it is a hashed list.
+    pub hash_key: Option<HashKey>,
+}
+
+/// A rule that is a regular expression.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct RegexRule {
+    line: u32,
+    rule: Rule,
+    list: u16,
+}
+
+/// What the file says about itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Meta {
+    tags: Vec<Tag>,
+    lists: Vec<ListInfo>,
+    facts: Vec<ListFacts>,
+    regexes: Vec<RegexRule>,
+    built_at: i64,
+    rules: u64,
+    names: u64,
+}
+
+/// Where the line of a rule is written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In the file of lines.
+    Slot(u32, u32),
+    /// Here.
+    Line(u32),
 }
 
 /// The rule that decided, with its place.
@@ -113,11 +203,10 @@ pub struct Hit<'i> {
     pub list: &'i ListInfo,
     /// The group of that list.
     pub tag: TagId,
-    /// Line in that list, from 1.
-    pub line: u32,
     /// The names that it speaks of.
     pub pattern: Pattern,
-    answer: Cow<'i, Answer>,
+    place: Place,
+    answer: Answer,
     important: bool,
     specificity: u8,
 }
@@ -138,6 +227,14 @@ impl Hit<'_> {
         self.specificity
     }
 
+    /// Its line in the list, from 1, where that is known: `lines` is the file beside the index.
+    pub fn line(&self, lines: Option<&Lines>) -> Option<u32> {
+        match self.place {
+            Place::Line(line) => Some(line),
+            Place::Slot(slot, entry) => lines?.line(slot, entry),
+        }
+    }
+
     /// The rule for a person.
     pub fn pattern_text(&self) -> String {
         match &self.pattern {
@@ -145,6 +242,10 @@ impl Hit<'_> {
             Pattern::Suffix(name) => format!("{name} and all names below it"),
             Pattern::Below(name) => format!("all names below {name}"),
             Pattern::Regex(regex) => format!("/{regex}/"),
+            Pattern::Hashed { exact: true, .. } => "a name that the list holds as a hash".to_owned(),
+            Pattern::Hashed { exact: false, .. } => {
+                "a name that the list holds as a hash, and all names below it".to_owned()
+            }
         }
     }
 }
@@ -156,214 +257,7 @@ pub struct Outcome<'i> {
     pub blocked: Vec<Hit<'i>>,
     /// Exceptions that won.
     pub lifted: Vec<Hit<'i>>,
-}
-
-/// Every rule of every list, ready for look-ups.
-#[derive(Debug)]
-pub struct Index {
-    tags: Vec<Tag>,
-    lists: Vec<ListInfo>,
-    /// First entry of the chain of each name, by wire format.
-    heads: HashMap<Box<[u8]>, u32>,
-    entries: Vec<Entry>,
-    rules: Vec<Rule>,
-    patterns: Vec<RegexEntry>,
-    regexes: RegexSet,
-    len: usize,
-}
-
-/// End of a chain, and "no rule of its own: a plain block".
-const NONE: u32 = u32::MAX;
-
-/// A rule under its name.
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    next: u32,
-    line: u32,
-    /// Place in `rules`, or [`NONE`] for a plain block.
-    rule: u32,
-    list: u16,
-    scope: Scope,
-}
-
-/// Which names around an entry's name are meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scope {
-    Exact,
-    Suffix,
-    Below,
-    /// No rule: the name exists in its RPZ zone only because names below it do (RFC 4592, section 2.2.2).
-    NonTerminal,
-}
-
-#[derive(Debug)]
-struct RegexEntry {
-    line: u32,
-    rule: Rule,
-    list: u16,
-}
-
-/// A rule that speaks of the name asked for.
-#[derive(Clone, Copy)]
-struct Candidate<'i> {
-    list: u16,
-    line: u32,
-    rule: Option<&'i Rule>,
-    name: Option<(Scope, NameRef<'i>)>,
-    specificity: u8,
-}
-
-static PLAIN: Effect = Effect::Block(Answer::Configured);
-
-impl<'i> Candidate<'i> {
-    fn effect(&self) -> &'i Effect {
-        self.rule.map_or(&PLAIN, |rule| &rule.effect)
-    }
-
-    fn important(&self) -> bool {
-        self.rule.is_some_and(|rule| rule.important)
-    }
-
-    fn pattern(&self) -> Pattern {
-        match (self.name, self.rule) {
-            (_, Some(rule)) => rule.pattern.clone(),
-            (Some((Scope::Exact | Scope::NonTerminal, name)), None) => Pattern::Exact(name.to_name()),
-            (Some((Scope::Suffix, name)), None) => Pattern::Suffix(name.to_name()),
-            (Some((Scope::Below, name)), None) => Pattern::Below(name.to_name()),
-            (None, None) => Pattern::Exact(NameRef::root().to_name()),
-        }
-    }
-}
-
-impl Index {
-    /// Starts an index.
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
-    /// The groups of lists; a [`TagId`] is a place in here.
-    pub fn tags(&self) -> &[Tag] {
-        &self.tags
-    }
-
-    /// The group with this kind and identifier.
-    pub fn tag(&self, kind: TagKind, id: &str) -> Option<TagId> {
-        let place = self
-            .tags
-            .iter()
-            .position(|tag| tag.kind == kind && tag.id == id)?;
-        u8::try_from(place).ok().map(TagId)
-    }
-
-    /// The lists.
-    pub fn lists(&self) -> &[ListInfo] {
-        &self.lists
-    }
-
-    /// Rules in the index.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether there is no rule at all.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// What the rules say about a query for `name` and `qtype`.
-    pub fn lookup(&self, name: NameRef<'_>, qtype: u16) -> Outcome<'_> {
-        let candidates = self.candidates(name, qtype);
-        if candidates.is_empty() {
-            Outcome::default()
-        } else {
-            decide::decide(self, &candidates)
-        }
-    }
-
-    fn candidates(&self, name: NameRef<'_>, qtype: u16) -> Vec<Candidate<'_>> {
-        let mut candidates = Vec::new();
-        // RPZ lists whose closest encloser has been met: nothing above it applies.
-        let mut closed: Vec<u16> = Vec::new();
-        for suffix in name.suffixes() {
-            let Some((stored, &head)) = self.heads.get_key_value(suffix.wire()) else {
-                continue;
-            };
-            let closed_above = closed.len();
-            let mut next = head;
-            while let Some(entry) = usize::try_from(next)
-                .ok()
-                .and_then(|place| self.entries.get(place))
-            {
-                next = entry.next;
-                let zone = self
-                    .lists
-                    .get(usize::from(entry.list))
-                    .is_some_and(|list| list.format == Format::Rpz);
-                if zone {
-                    if closed
-                        .get(..closed_above)
-                        .is_some_and(|above| above.contains(&entry.list))
-                    {
-                        continue;
-                    }
-                    closed.push(entry.list);
-                }
-                let itself = suffix == name;
-                let meant = match entry.scope {
-                    Scope::Exact => itself,
-                    Scope::Suffix => true,
-                    Scope::Below => !itself,
-                    Scope::NonTerminal => false,
-                };
-                let rule = usize::try_from(entry.rule)
-                    .ok()
-                    .and_then(|place| self.rules.get(place));
-                if !meant || rule.is_some_and(|rule| !applies(rule, name, qtype)) {
-                    continue;
-                }
-                let Ok(stored) = NameRef::from_lower_wire(stored) else {
-                    continue;
-                };
-                candidates.push(Candidate {
-                    list: entry.list,
-                    line: entry.line,
-                    rule,
-                    name: Some((entry.scope, stored)),
-                    specificity: u8::try_from(stored.labels().count()).unwrap_or(u8::MAX),
-                });
-            }
-        }
-        self.regex_candidates(name, qtype, &mut candidates);
-        candidates
-    }
-
-    fn regex_candidates<'i>(&'i self, name: NameRef<'_>, qtype: u16, candidates: &mut Vec<Candidate<'i>>) {
-        if self.patterns.is_empty() {
-            return;
-        }
-        let text = name.to_string();
-        for place in self.regexes.matches(text.as_bytes()) {
-            let Some(entry) = self.patterns.get(place) else {
-                continue;
-            };
-            if applies(&entry.rule, name, qtype) {
-                candidates.push(Candidate {
-                    list: entry.list,
-                    line: entry.line,
-                    rule: Some(&entry.rule),
-                    name: None,
-                    specificity: 0,
-                });
-            }
-        }
-    }
-}
-
-/// Whether the rule's limits (`$dnstype`, `$denyallow`) let it speak of this query.
-fn applies(rule: &Rule, name: NameRef<'_>, qtype: u16) -> bool {
-    rule.types.as_ref().is_none_or(|types| types.contains(qtype))
-        && !rule
-            .except
-            .iter()
-            .any(|except: &Name| name.is_at_or_below(except.as_ref()))
+    /// Prefixes of hashes that the name shares: candidates, which only a confirmation service can tell from innocent
+    /// names. Not blocked here; lists whose header says `offline: block` have theirs among the blocked ones.
+    pub candidates: Vec<Hit<'i>>,
 }

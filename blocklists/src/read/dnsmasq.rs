@@ -6,16 +6,19 @@
 
 use std::net::IpAddr;
 
+use super::LineReader;
 use super::report::Sink;
 use crate::name::Name;
 use crate::rule::{Answer, Effect, LocalRecord, Pattern, Rule};
 
-pub(super) fn read<'a>(lines: impl Iterator<Item = (u32, &'a str)>, sink: &mut Sink) {
-    for (number, line) in lines {
+/// Reads such lists line by line.
+pub(super) struct Dnsmasq;
+
+impl LineReader for Dnsmasq {
+    fn line(&mut self, number: u32, line: &str, sink: &mut Sink<'_>) {
         let text = line.trim();
         if text.is_empty() || text.starts_with('#') || text.starts_with('!') {
-            sink.comment();
-            continue;
+            return sink.comment();
         }
         match rules(text) {
             Ok(rules) => {

@@ -3,39 +3,39 @@
 //! `*.name` and `.name`, as wildcard lists are published, mean the name and all below it.
 
 use super::report::Sink;
-use super::{adblock, before_comment};
+use super::{LineReader, adblock, before_comment};
 use crate::name::Name;
 use crate::rule::{Pattern, Rule};
 
-pub(super) fn read<'a>(lines: impl Iterator<Item = (u32, &'a str)>, subdomains: bool, sink: &mut Sink) {
-    for (number, line) in lines {
+/// Reads such lists line by line.
+pub(super) struct Domains {
+    /// Whether a bare name means all names below it too.
+    pub(super) subdomains: bool,
+}
+
+impl LineReader for Domains {
+    fn line(&mut self, number: u32, line: &str, sink: &mut Sink<'_>) {
         let text = line.trim();
         if text.is_empty() || text.starts_with('#') || text.starts_with('!') || text.starts_with("//") {
-            sink.comment();
-            continue;
+            return sink.comment();
         }
         if text.starts_with("||") || text.starts_with("@@") {
-            adblock::read_line(number, line, sink);
-            continue;
+            return adblock::read_line(number, line, sink);
         }
         let text = before_comment(text);
         let (wildcard, name) = match text.strip_prefix("*.").or_else(|| text.strip_prefix('.')) {
             Some(name) => (true, name),
             None => (false, text),
         };
-        match Name::parse(name) {
+        let pattern = match Name::parse(name) {
             Ok(name) if name.as_ref().is_root() => {
-                sink.reject(number, "the root would block every name", text);
+                return sink.reject(number, "the root would block every name", text);
             }
-            Ok(name) if wildcard || subdomains => {
-                sink.rule(number, Rule::block(Pattern::Suffix(name)));
-                sink.accepted();
-            }
-            Ok(name) => {
-                sink.rule(number, Rule::block(Pattern::Exact(name)));
-                sink.accepted();
-            }
-            Err(error) => sink.reject(number, error.to_string(), text),
-        }
+            Ok(name) if wildcard || self.subdomains => Pattern::Suffix(name),
+            Ok(name) => Pattern::Exact(name),
+            Err(error) => return sink.reject(number, error.to_string(), text),
+        };
+        sink.rule(number, Rule::block(pattern));
+        sink.accepted();
     }
 }

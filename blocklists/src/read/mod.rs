@@ -6,7 +6,9 @@
 pub mod adblock;
 mod dnsmasq;
 mod domains;
+pub mod hashed;
 mod hosts;
+mod lines;
 pub mod rdata;
 pub mod report;
 mod rpz;
@@ -14,12 +16,14 @@ mod v2fly;
 
 use std::collections::HashSet;
 use std::fmt;
+use std::io::{self, Read};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::rule::{Located, Rule};
-use report::{Report, Sink};
+use hashed::HashKey;
+use report::{Report, Sink, Visitor};
 
 /// Longest line that is read, octets.
 pub const MAX_LINE: usize = 4096;
@@ -43,10 +47,12 @@ pub enum Format {
     Dnsmasq,
     /// `domain:`, `full:`, `keyword:`, `regexp:`.
     V2fly,
+    /// Keyed hashes of names instead of names: see [`hashed`].
+    Hashed,
 }
 
 /// Name and format, for [`Format`]'s text form.
-const FORMATS: [(&str, Format); 7] = [
+const FORMATS: [(&str, Format); 8] = [
     ("auto", Format::Auto),
     ("hosts", Format::Hosts),
     ("domains", Format::Domains),
@@ -54,6 +60,7 @@ const FORMATS: [(&str, Format); 7] = [
     ("rpz", Format::Rpz),
     ("dnsmasq", Format::Dnsmasq),
     ("v2fly", Format::V2fly),
+    ("hashed", Format::Hashed),
 ];
 
 impl fmt::Display for Format {
@@ -80,12 +87,25 @@ impl FromStr for Format {
     }
 }
 
-/// A list that was read.
+/// What reading a list found out beside its rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// Its format, never [`Format::Auto`].
+    pub format: Format,
+    /// The key that a hashed list was made with.
+    pub hash_key: Option<HashKey>,
+    /// What became of each line.
+    pub report: Report,
+}
+
+/// A list that was read into memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct List {
     /// Its format, never [`Format::Auto`].
     pub format: Format,
-    /// Its rules, without duplicates.
+    /// The key that a hashed list was made with.
+    pub hash_key: Option<HashKey>,
+    /// Its rules, without duplicates and void ones.
     pub rules: Vec<Located>,
     /// What became of each line.
     pub report: Report,
@@ -100,44 +120,117 @@ pub enum ListError {
     /// Not text.
     #[error("this is binary data, not a list (line {0} holds control characters, and most others do too)")]
     Binary(u32),
+    /// The source itself cannot be read.
+    #[error("cannot be read: {0}")]
+    Io(String),
 }
 
-/// Reads a list. `subdomains`: whether a bare name means all names below it too (default: hosts no, domains yes;
-/// the other formats say it themselves).
-pub fn read(bytes: &[u8], format: Format, subdomains: Option<bool>) -> Result<List, ListError> {
-    refuse_other_files(bytes)?;
+impl From<io::Error> for ListError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error.to_string())
+    }
+}
+
+/// A reader of one format, fed line by line.
+trait LineReader {
+    /// One line, numbered from 1, without its terminator; valid UTF-8 without control characters.
+    fn line(&mut self, number: u32, line: &str, sink: &mut Sink<'_>);
+
+    /// No more lines come: what was collected over several of them is handed out now.
+    fn end(&mut self, _sink: &mut Sink<'_>) {}
+
+    /// The key of a hashed list.
+    fn hash_key(&self) -> Option<HashKey> {
+        None
+    }
+}
+
+/// Octets at the start of a list by which its format is found out.
+const HEAD: u64 = 256 << 10;
+
+/// Reads a list as a stream and hands its rules to `visitor` one by one. Memory does not grow with the list, but for
+/// data that stands on several lines (records of one name).
+///
+/// `subdomains`: whether a bare name means all names below it too (default: hosts no, domains yes; the other formats
+/// say it themselves).
+pub fn stream(
+    mut input: impl Read,
+    format: Format,
+    subdomains: Option<bool>,
+    visitor: &mut dyn Visitor,
+) -> Result<Summary, ListError> {
+    let mut head = Vec::new();
+    input.by_ref().take(HEAD).read_to_end(&mut head)?;
+    refuse_other_files(&head)?;
     let format = if format == Format::Auto {
-        detect(bytes)
+        detect(&head)
     } else {
         format
     };
-    let mut sink = Sink::default();
-    let lines = usable_lines(bytes, &mut sink);
-    let lines = lines.iter().map(|(number, line)| (*number, line.as_str()));
-    match format {
-        Format::Hosts => hosts::read(lines, subdomains.unwrap_or(false), &mut sink),
-        Format::Domains | Format::Auto => domains::read(lines, subdomains.unwrap_or(true), &mut sink),
-        Format::Adblock => adblock::read(lines, &mut sink),
-        Format::Rpz => rpz::read(lines, &mut sink),
-        Format::Dnsmasq => dnsmasq::read(lines, &mut sink),
-        Format::V2fly => v2fly::read(lines, &mut sink),
-    }
-    let Sink {
-        mut rules,
+    let mut reader: Box<dyn LineReader> = match format {
+        Format::Hosts => Box::new(hosts::Hosts::new(subdomains.unwrap_or(false))),
+        Format::Domains | Format::Auto => Box::new(domains::Domains {
+            subdomains: subdomains.unwrap_or(true),
+        }),
+        Format::Adblock => Box::new(adblock::Adblock),
+        Format::Rpz => Box::new(rpz::Rpz::default()),
+        Format::Dnsmasq => Box::new(dnsmasq::Dnsmasq),
+        Format::V2fly => Box::new(v2fly::V2fly),
+        Format::Hashed => Box::new(hashed::Hashed::default()),
+    };
+    visitor.start(format);
+    let mut sink = Sink::new(visitor);
+    lines::each(head.as_slice().chain(input), reader.as_mut(), &mut sink)?;
+    reader.end(&mut sink);
+    let mut report = sink.report;
+    report.rejected.sort_by_key(|rejected| rejected.line);
+    Ok(Summary {
+        format,
+        hash_key: reader.hash_key(),
+        report,
+    })
+}
+
+/// Reads a list into memory, without duplicates: for small lists and for tests. Parameters as in [`stream`].
+pub fn read(bytes: &[u8], format: Format, subdomains: Option<bool>) -> Result<List, ListError> {
+    let mut kept = Kept::default();
+    let Summary {
+        format,
+        hash_key,
         mut report,
-    } = sink;
+    } = stream(bytes, format, subdomains, &mut kept)?;
+    let Kept { mut rules, void } = kept;
     let mut seen: HashSet<Rule> = HashSet::with_capacity(rules.len());
     rules.retain(|located| {
+        if void.contains(&located.rule) {
+            return false;
+        }
         let new = seen.insert(located.rule.clone());
         report.duplicates += u64::from(!new);
         new
     });
-    report.rejected.sort_by_key(|rejected| rejected.line);
     Ok(List {
         format,
+        hash_key,
         rules,
         report,
     })
+}
+
+#[derive(Default)]
+struct Kept {
+    rules: Vec<Located>,
+    void: HashSet<Rule>,
+}
+
+impl Visitor for Kept {
+    fn rule(&mut self, line: u32, rule: Rule) {
+        self.rules.push(Located { rule, line });
+    }
+
+    fn void(&mut self, rule: Rule) {
+        self.void.insert(rule);
+    }
 }
 
 /// Refuses what is no list at all.
@@ -174,43 +267,14 @@ fn refuse_other_files(bytes: &[u8]) -> Result<(), ListError> {
     }
 }
 
-/// The lines that a reader may see, numbered from 1, without terminators and byte order mark; the others are
-/// reported. A lone CR ends a line too.
-fn usable_lines(bytes: &[u8], sink: &mut Sink) -> Vec<(u32, String)> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let mut usable = Vec::new();
-    let mut number = 0_u32;
-    for line in bytes.split(|&octet| octet == b'\n') {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        for line in line.split(|&octet| octet == b'\r') {
-            number = number.saturating_add(1);
-            sink.report.lines += 1;
-            let text = String::from_utf8_lossy(line);
-            if line.len() > MAX_LINE {
-                sink.reject(number, format!("line longer than {MAX_LINE} octets"), &text);
-            } else if matches!(text, std::borrow::Cow::Owned(_)) {
-                sink.reject(number, "not UTF-8 text", &text);
-            } else if line
-                .iter()
-                .any(|&octet| octet < 0x20 && octet != b'\t' || octet == 0x7f)
-            {
-                sink.reject(number, "control characters", &text);
-            } else {
-                usable.push((number, text.into_owned()));
-            }
-        }
-    }
-    if usable.last().is_some_and(|(_, line)| line.is_empty()) {
-        // What follows the last line feed is no line.
-        usable.pop();
-        sink.report.lines -= 1;
-    }
-    usable
-}
-
 /// Finds the format out by what most of the first lines look like.
 pub fn detect(bytes: &[u8]) -> Format {
-    let head = bytes.get(..bytes.len().min(256 << 10)).unwrap_or_default();
+    let head = bytes
+        .get(..bytes.len().min(usize::try_from(HEAD).unwrap_or(usize::MAX)))
+        .unwrap_or_default();
+    if hashed::is_hashed(head) {
+        return Format::Hashed;
+    }
     let text = String::from_utf8_lossy(head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head));
     let mut votes = [0_u32; 5];
     for line in text

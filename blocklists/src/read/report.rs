@@ -4,7 +4,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::rule::{Located, Rule};
+use super::Format;
+use crate::rule::Rule;
+
+/// Refused lines that a report keeps with text and reason; the others are only counted, so that a hostile list
+/// cannot fill the memory.
+pub const REJECTED_KEPT: usize = 1000;
 
 /// Why a line gave no rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,7 +23,7 @@ pub struct Rejected {
 }
 
 /// What became of the lines of one list. Every non-blank line that is no comment is counted in exactly one of
-/// `with_rules`, `not_dns` and `rejected`.
+/// `with_rules`, `not_dns` and `rejected` (with `rejected_more`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// All lines, blank ones and comments included.
@@ -29,23 +34,64 @@ pub struct Report {
     pub with_rules: u64,
     /// Valid lines that say nothing about DNS (cosmetic rules, `127.0.0.1 localhost` and its kin).
     pub not_dns: u64,
-    /// Rules that say what an earlier one of the same list said.
+    /// Rules that say what an earlier one of the same list said. Only known once the whole list is compiled.
     pub duplicates: u64,
-    /// Lines that gave no rule although they should have, each with its reason.
+    /// Lines that gave no rule although they should have, each with its reason; the first [`REJECTED_KEPT`].
     pub rejected: Vec<Rejected>,
+    /// How many more such lines there are.
+    pub rejected_more: u64,
+}
+
+impl Report {
+    /// Lines that gave no rule although they should have.
+    pub fn refused(&self) -> u64 {
+        self.rejected.len() as u64 + self.rejected_more
+    }
+
+    /// Share of refused lines among those that should be rules, percent.
+    #[allow(clippy::cast_precision_loss)] // a share for a person
+    pub fn refused_percent(&self) -> f64 {
+        let all = (self.with_rules + self.refused()).max(1);
+        self.refused() as f64 * 100.0 / all as f64
+    }
+}
+
+/// Takes the rules of a list, one by one, as its lines are read.
+pub trait Visitor {
+    /// The list is of this format, never [`Format::Auto`]; comes before its rules.
+    fn start(&mut self, _format: Format) {}
+
+    /// Line `line` states this rule.
+    fn rule(&mut self, line: u32, rule: Rule);
+
+    /// A line says that this rule of the same list, wherever it stands, does not count (`$badfilter`).
+    fn void(&mut self, rule: Rule);
 }
 
 /// Where a reader puts what it finds.
-#[derive(Debug, Default)]
-pub struct Sink {
-    pub(crate) rules: Vec<Located>,
+pub struct Sink<'v> {
+    visitor: &'v mut dyn Visitor,
+    /// Counts so far.
     pub(crate) report: Report,
 }
 
-impl Sink {
+impl<'v> Sink<'v> {
+    /// Hands rules on to `visitor`.
+    pub fn new(visitor: &'v mut dyn Visitor) -> Self {
+        Self {
+            visitor,
+            report: Report::default(),
+        }
+    }
+
     /// One rule of line `line`; call [`Sink::accepted`] once for the line beside it.
     pub fn rule(&mut self, line: u32, rule: Rule) {
-        self.rules.push(Located { rule, line });
+        self.visitor.rule(line, rule);
+    }
+
+    /// A rule that does not count.
+    pub fn void(&mut self, rule: Rule) {
+        self.visitor.void(rule);
     }
 
     /// The line was understood and stated rules.
@@ -65,6 +111,10 @@ impl Sink {
 
     /// The line is refused; `text` is the line itself.
     pub fn reject(&mut self, line: u32, reason: impl Into<String>, text: &str) {
+        if self.report.rejected.len() >= REJECTED_KEPT {
+            self.report.rejected_more += 1;
+            return;
+        }
         let text = text.chars().take(120).flat_map(char::escape_debug).collect();
         self.report.rejected.push(Rejected {
             line,

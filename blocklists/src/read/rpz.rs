@@ -5,16 +5,14 @@
 
 use std::collections::HashMap;
 
-use super::rdata;
 use super::report::Sink;
+use super::{LineReader, rdata};
 use crate::name::Name;
 use crate::rule::{Answer, Effect, LocalRecord, Pattern, Rule};
 
 /// One record, possibly over several lines.
 struct Entry {
     line: u32,
-    /// Lines that it takes up beyond the first.
-    more: u64,
     text: String,
     /// The first line starts with white space: the owner is the last one.
     inherits: bool,
@@ -31,13 +29,73 @@ struct Zone {
     records: HashMap<String, (u32, Vec<LocalRecord>)>,
 }
 
-pub(super) fn read<'a>(lines: impl Iterator<Item = (u32, &'a str)>, sink: &mut Sink) {
-    let mut zone = Zone::default();
-    for entry in entries(lines, sink) {
-        for _ in 0..entry.more {
-            sink.comment(); // continuation lines of a record that is counted once
+/// Reads such zones line by line.
+#[derive(Default)]
+pub(super) struct Rpz {
+    zone: Zone,
+    /// The record whose lines are being read.
+    open: Option<Entry>,
+    /// Parentheses that it still has open.
+    depth: u32,
+}
+
+/// Longest record, octets; a parenthesis that is never closed must not swallow a list.
+const MAX_RECORD: usize = 64 << 10;
+/// Owner names with local data that one list may have.
+const MAX_LOCAL: usize = 100_000;
+
+impl LineReader for Rpz {
+    /// Joins lines inside parentheses and takes comments out, quotes respected.
+    fn line(&mut self, number: u32, line: &str, sink: &mut Sink<'_>) {
+        let (text, delta) = without_comment(line);
+        let inside = self.depth > 0;
+        self.depth = self.depth.saturating_add_signed(delta);
+        if inside && let Some(entry) = &mut self.open {
+            if entry.text.len() + text.len() > MAX_RECORD {
+                self.depth = 0;
+            } else {
+                entry.text.push(' ');
+                entry.text.push_str(&text);
+            }
+            sink.comment(); // a record over several lines is counted once
+        } else if text.trim().is_empty() {
+            sink.comment();
+        } else {
+            let inherits = text.starts_with([' ', '\t']);
+            self.open = Some(Entry {
+                line: number,
+                text,
+                inherits,
+            });
         }
-        match zone.entry(&entry) {
+        if self.depth == 0 {
+            self.record(sink);
+        }
+    }
+
+    fn end(&mut self, sink: &mut Sink<'_>) {
+        self.record(sink);
+        let mut records: Vec<_> = std::mem::take(&mut self.zone.records).into_iter().collect();
+        records.sort_by_key(|(_, (line, _))| *line);
+        for (owner, (line, records)) in records {
+            if let Ok(pattern) = pattern(&owner) {
+                sink.rule(
+                    line,
+                    Rule {
+                        effect: Effect::Block(Answer::Records(records)),
+                        ..Rule::block(pattern)
+                    },
+                );
+            }
+        }
+    }
+}
+
+impl Rpz {
+    /// Reads the record that is complete now.
+    fn record(&mut self, sink: &mut Sink<'_>) {
+        let Some(entry) = self.open.take() else { return };
+        match self.zone.entry(&entry) {
             Ok(Line::Header) => sink.comment(),
             Ok(Line::Rule(rule)) => {
                 sink.rule(entry.line, rule);
@@ -45,19 +103,6 @@ pub(super) fn read<'a>(lines: impl Iterator<Item = (u32, &'a str)>, sink: &mut S
             }
             Ok(Line::Data) => sink.accepted(),
             Err(reason) => sink.reject(entry.line, reason, &entry.text),
-        }
-    }
-    let mut records: Vec<_> = zone.records.into_iter().collect();
-    records.sort_by_key(|(_, (line, _))| *line);
-    for (owner, (line, records)) in records {
-        if let Ok(pattern) = pattern(&owner) {
-            sink.rule(
-                line,
-                Rule {
-                    effect: Effect::Block(Answer::Records(records)),
-                    ..Rule::block(pattern)
-                },
-            );
         }
     }
 }
@@ -173,6 +218,9 @@ impl Zone {
             ttl,
             rdata: rdata::rdata(rtype, data)?,
         };
+        if self.records.len() >= MAX_LOCAL && !self.records.contains_key(&owner) {
+            return Err(format!("more than {MAX_LOCAL} names with data of their own"));
+        }
         let (_, records) = self.records.entry(owner).or_insert_with(|| (line, Vec::new()));
         if !records.contains(&record) {
             records.push(record);
@@ -252,33 +300,6 @@ fn seconds(word: &str) -> Option<u32> {
     } else {
         Some(total)
     }
-}
-
-/// Joins lines inside parentheses and takes comments out, quotes respected.
-fn entries<'a>(lines: impl Iterator<Item = (u32, &'a str)>, sink: &mut Sink) -> Vec<Entry> {
-    let mut entries: Vec<Entry> = Vec::new();
-    let mut depth = 0_u32;
-    for (number, line) in lines {
-        let (text, delta) = without_comment(line);
-        let open = depth > 0;
-        depth = depth.saturating_add_signed(delta);
-        if open && let Some(last) = entries.last_mut() {
-            last.text.push(' ');
-            last.text.push_str(&text);
-            last.more += 1;
-        } else if text.trim().is_empty() {
-            sink.comment();
-        } else {
-            let inherits = text.starts_with([' ', '\t']);
-            entries.push(Entry {
-                line: number,
-                more: 0,
-                text,
-                inherits,
-            });
-        }
-    }
-    entries
 }
 
 /// The line without its comment and parentheses, and how many more of them open than close.

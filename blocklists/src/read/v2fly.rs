@@ -5,14 +5,17 @@
 
 use regex::bytes::RegexBuilder;
 
-use super::before_comment;
 use super::report::Sink;
+use super::{LineReader, before_comment};
 use crate::index::REGEX_LIMIT;
 use crate::name::Name;
 use crate::rule::{Pattern, Rule};
 
-pub(super) fn read<'a>(lines: impl Iterator<Item = (u32, &'a str)>, sink: &mut Sink) {
-    for (number, line) in lines {
+/// Reads such lists line by line.
+pub(super) struct V2fly;
+
+impl LineReader for V2fly {
+    fn line(&mut self, number: u32, line: &str, sink: &mut Sink<'_>) {
         // `#` starts a comment, except inside a regular expression.
         let text = if line.trim().starts_with("regexp:") {
             line.trim()
@@ -21,23 +24,14 @@ pub(super) fn read<'a>(lines: impl Iterator<Item = (u32, &'a str)>, sink: &mut S
         };
         let rule = text.split_whitespace().next().unwrap_or_default();
         if rule.is_empty() {
-            sink.comment();
-            continue;
+            return sink.comment();
         }
+        let name = |text: &str| Name::parse(text).map_err(|error| error.to_string());
         let pattern = match rule.split_once(':') {
-            Some(("include", _)) => {
-                sink.not_dns();
-                continue;
-            }
-            Some(("full", name)) => Name::parse(name)
-                .map(Pattern::Exact)
-                .map_err(|error| error.to_string()),
-            Some(("domain", name)) => Name::parse(name)
-                .map(Pattern::Suffix)
-                .map_err(|error| error.to_string()),
-            None => Name::parse(rule)
-                .map(Pattern::Suffix)
-                .map_err(|error| error.to_string()),
+            Some(("include", _)) => return sink.not_dns(),
+            Some(("full", text)) => name(text).map(Pattern::Exact),
+            Some(("domain", text)) => name(text).map(Pattern::Suffix),
+            None => name(rule).map(Pattern::Suffix),
             Some(("keyword", word)) => Ok(Pattern::Regex(regex::escape(word))),
             Some(("regexp", regex)) => regex_pattern(regex),
             Some((key, _)) => Err(format!("unknown kind of rule {key:?}")),

@@ -11,7 +11,9 @@ use isigurt_blocklists::read::rdata;
 
 use crate::config::{Config, Loaded};
 use crate::control::{self, Request, Response};
-use crate::{app, explain, sync};
+use crate::sync::worker::{self, Worker};
+use crate::sync::{Files, Loading};
+use crate::{app, explain};
 
 /// A DNS filter that keeps children safe on a home router or a school gateway.
 #[derive(Debug, Parser)]
@@ -52,6 +54,9 @@ enum Command {
     Lists(lists::Command),
     /// Show how the running daemon stands
     Status,
+    /// Build an index as the daemon asks for it on standard input
+    #[command(name = worker::COMMAND, hide = true)]
+    BuildIndex,
 }
 
 /// Runs the command; errors go to standard error as one line.
@@ -62,6 +67,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Some(Command::Why { name, qtype, offline }) => why(cli, name, qtype, *offline),
         Some(Command::Lists(command)) => lists::run(cli, command),
         Some(Command::Status) => status(cli),
+        Some(Command::BuildIndex) => worker::serve(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -152,8 +158,20 @@ fn why(cli: &Cli, name: &str, qtype: &str, offline: bool) -> Result<(), String> 
     ))?;
     if offline {
         let config = cli.load()?.config;
-        let rules = sync::load(&config, None, app::now()).map_err(|error| error.to_string())?;
-        return cli.print(&explain::explain(&app::snapshot(&config, rules), name, qtype)?);
+        let loading = Loading {
+            config: &config,
+            store: None,
+            worker: &Worker::Here,
+            threads: 2,
+            now: app::now(),
+        };
+        let mut rules = loading.load().map_err(|error| error.to_string())?;
+        let lines = rules
+            .lines
+            .take()
+            .or_else(|| Files::in_state(&config.state_dir).lines(&rules.index));
+        let snapshot = app::snapshot(&config, rules);
+        return cli.print(&explain::explain(&snapshot, lines.as_ref(), name, qtype)?);
     }
     match cli.ask(&Request::Why {
         name: name.to_owned(),

@@ -11,6 +11,7 @@ use super::{Cli, println_line};
 use crate::app::{App, Edges, StartError};
 use crate::log;
 use crate::store::Store;
+use crate::sync::worker::Worker;
 
 pub(super) fn run(cli: &Cli) -> Result<(), String> {
     let loaded = cli.load()?;
@@ -32,7 +33,9 @@ pub(super) fn run(cli: &Cli) -> Result<(), String> {
         let store = Store::open(&loaded.config.state_dir).map_err(|error| error.to_string())?;
         let edges = Edges::open(&loaded.config).map_err(|error| error.to_string())?;
         let first_try = loaded.file.is_none();
-        let app = App::build(loaded, cli.state.clone(), store, edges).map_err(|error| error.to_string())?;
+        let worker = Worker::of_this_program();
+        let app =
+            App::build(loaded, cli.state.clone(), store, edges, worker).map_err(|error| error.to_string())?;
         welcome(&app, first_try);
         serve(app, signals).await;
         Ok(())

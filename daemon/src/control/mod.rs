@@ -87,7 +87,9 @@ async fn one(stream: UnixStream, watch: &Watch) -> io::Result<()> {
     let response = match serde_json::from_str(&line) {
         Ok(Request::Status) => Response::Status(Box::new(watch.status())),
         Ok(Request::Why { name, qtype }) => {
-            match explain::explain(&watch.engine().snapshot(), &name, qtype) {
+            let snapshot = watch.engine().snapshot();
+            let lines = watch.files().lines(&snapshot.index);
+            match explain::explain(&snapshot, lines.as_ref(), &name, qtype) {
                 Ok(explanation) => Response::Why(Box::new(explanation)),
                 Err(reason) => Response::Error { reason },
             }

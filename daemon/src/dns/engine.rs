@@ -90,9 +90,9 @@ impl Engine {
         })
     }
 
-    /// Puts a new snapshot in force; queries under way end with the old one.
-    pub fn swap(&self, snapshot: Snapshot) {
-        self.snapshot.store(Arc::new(snapshot));
+    /// Puts a new snapshot in force and gives the old one back; queries under way end with that.
+    pub fn swap(&self, snapshot: Snapshot) -> Arc<Snapshot> {
+        self.snapshot.swap(Arc::new(snapshot))
     }
 
     /// The snapshot in force.

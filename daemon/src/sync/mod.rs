@@ -1,38 +1,40 @@
-//! Brings lists in: reads them, keeps the last good version of each, and builds the index.
+//! Brings lists in: has them built into an index, and maps it.
 //!
-//! A list that cannot be read is replaced by its last good copy; only a list that was never read stops the start. A
-//! failure is logged, kept in the state and shown by `status`, never swallowed.
+//! An index that was built from the same lists is used again, so that a start costs milliseconds. A list that cannot be
+//! read is replaced by its last good copy; only a list that was never read stops the start. A failure is logged, kept
+//! in the state and shown by `status`, never swallowed. A new index is checked octet by octet before anything is
+//! decided with it.
 
+mod build;
+pub mod worker;
+
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use isigurt_blocklists::data::{self, BypassAnswer};
-use isigurt_blocklists::index::{Builder, Index, IndexError, ListInfo, TagKind};
-use isigurt_blocklists::name::Name;
-use isigurt_blocklists::read::{self, Format};
-use isigurt_blocklists::rule::{Answer, Effect, Located, Pattern, Rule};
+use isigurt_blocklists::data;
+use isigurt_blocklists::index::{FileError, Index, Lines, Seed, TagKind, TagSet, VERSION};
+use isigurt_blocklists::read::Format;
 use isigurt_core::policy::Profile;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, List};
+use crate::config::Config;
 use crate::store::{ListState, Store};
+use build::{Delivered, Delivery, ListOrder, Order};
+use worker::Worker;
 
 /// Why there is nothing to enforce.
 #[derive(Debug, thiserror::Error)]
 pub enum SyncError {
-    /// A list has never been read.
-    #[error("list {id:?} ({file}): {reason}; correct its url in the configuration, or take the list out", file = file.display())]
-    List {
-        /// Its identifier.
-        id: String,
-        /// Its file.
-        file: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The lists do not fit an index.
-    #[error("lists: {0}")]
-    Index(#[from] IndexError),
+    /// The lists cannot be built into an index.
+    #[error("{0}")]
+    Build(String),
+    /// The index that was built is not usable.
+    #[error("index {0}: {1}")]
+    Index(PathBuf, FileError),
+    /// Files of the index cannot be read or written.
+    #[error("index {0}: {1}; make the state folder writable, and room on the disk")]
+    Io(PathBuf, io::Error),
     /// The built-in lists are damaged.
     #[error("built-in lists: {0}; this program is damaged, install it again")]
     BuiltIn(#[from] data::DataError),
@@ -66,243 +68,349 @@ pub struct Rules {
     pub profile: Profile,
     /// The lists.
     pub lists: Vec<ListStatus>,
+    /// Lines of the rules, where the index is no file.
+    pub lines: Option<Lines>,
 }
 
 /// Name of the one profile that this version has.
 pub const PROFILE: &str = "household";
 
-/// Reads all lists and builds the index. With a `store`, last good copies and states are kept; without, they are only
-/// read. `now` is in seconds since 1970.
-pub fn load(config: &Config, store: Option<&Store>, now: i64) -> Result<Rules, SyncError> {
-    let mut builder = Index::builder();
-    let mut profile = Profile {
-        name: PROFILE.to_owned(),
-        blocked: isigurt_blocklists::index::TagSet::EMPTY,
-    };
-    let mut lists = Vec::new();
-    built_in(&mut builder, &mut profile, &mut lists)?;
-    for list in &config.lists {
-        lists.push(configured(config, list, store, now, &mut builder, &mut profile)?);
-    }
-    for (id, line) in builder.refused() {
-        tracing::warn!(list = %id, line, "regular expression refused: it needs too much memory");
-    }
-    Ok(Rules {
-        index: Arc::new(builder.finish()?),
-        profile,
-        lists,
-    })
+/// Files of the index in a state folder.
+#[derive(Debug, Clone)]
+pub struct Files {
+    folder: PathBuf,
 }
 
-fn built_in(
-    builder: &mut Builder,
-    profile: &mut Profile,
-    lists: &mut Vec<ListStatus>,
-) -> Result<(), SyncError> {
-    let data = data::built_in()?;
-    let mut add = |builder: &mut Builder, kind, id: &str, rules: Vec<Located>, file: &str| {
-        let tag = builder.tag(kind, id)?;
-        lists.push(ListStatus {
-            id: id.to_owned(),
-            origin: format!("built in: {file}"),
-            format: Format::Domains,
-            rules: rules.len() as u64,
-            rejected: 0,
-            loaded_at: None,
-            last_error: None,
-        });
-        let origin = format!("built in: {file}");
-        builder.add(
-            ListInfo {
-                id: id.to_owned(),
-                tag,
-                origin,
-                format: Format::Domains,
-            },
-            rules,
-        );
-        Ok::<_, IndexError>(tag)
-    };
-    let suffixes = |names: &[Name], line| -> Vec<Located> {
-        names
-            .iter()
-            .map(|name| Located {
-                rule: Rule::block(Pattern::Suffix(name.clone())),
-                line,
-            })
-            .collect()
-    };
-    let helplines: Vec<Located> = data
-        .helplines
-        .iter()
-        .flat_map(|line| suffixes(&line.domains, line.line))
-        .collect();
-    add(
-        builder,
-        TagKind::Helpline,
-        "helplines",
-        helplines,
-        "helplines.toml",
-    )?;
-    let mut bypass: Vec<Located> = Vec::new();
-    for way in &data.bypass {
-        let answer = match way.answer {
-            Some(BypassAnswer::NxDomain) => Answer::NxDomain,
-            Some(BypassAnswer::NoData) => Answer::NoData,
-            None => Answer::Configured,
-        };
-        for mut located in suffixes(&way.domains, way.line) {
-            located.rule.effect = Effect::Block(answer.clone());
-            bypass.push(located);
-        }
-    }
-    let tag = add(builder, TagKind::Bypass, "bypass", bypass, "bypass.toml")?;
-    profile.blocked.insert(tag);
-    for category in &data.categories {
-        let rules = suffixes(&category.names, category.line);
-        let tag = add(builder, TagKind::Category, &category.id, rules, "categories.toml")?;
-        if category.default {
-            profile.blocked.insert(tag);
-        }
-    }
-    for service in &data.services {
-        add(
-            builder,
-            TagKind::Service,
-            &service.id,
-            suffixes(&service.domains, service.line),
-            "services.toml",
-        )?;
-    }
-    Ok(())
+/// What is written down about the index in force.
+#[derive(Debug, Serialize, Deserialize)]
+struct Standing {
+    /// Of everything that the index was made from.
+    sources: String,
+    /// Of the index.
+    identity: [u8; 16],
+    lists: Vec<ListStatus>,
 }
 
-/// Adds one list of the configuration. All of them are enforced: who configures a list wants it to block.
-fn configured(
-    config: &Config,
-    list: &List,
-    store: Option<&Store>,
-    now: i64,
-    builder: &mut Builder,
-    profile: &mut Profile,
-) -> Result<ListStatus, SyncError> {
-    let id = list.id.as_str();
-    let file = list.url.path();
-    let copy = config.state_dir.join("lists").join(id);
-    let known = store.and_then(|store| store.list(id).ok().flatten());
-    let fresh = read_list(file, list).and_then(|(read, octets)| {
-        // An interrupted download leaves an empty file; a list that had content does not lose it that way.
-        let emptied =
-            octets.trim_ascii().is_empty() && std::fs::metadata(&copy).is_ok_and(|held| held.len() > 0);
-        if emptied {
-            Err("is empty, and was not before".to_owned())
-        } else {
-            Ok((read, octets))
+impl Files {
+    /// Those in this state folder.
+    pub fn in_state(state_dir: &Path) -> Self {
+        Self {
+            folder: state_dir.join("index"),
         }
-    });
-    let (read, hash, error) = match fresh {
-        Ok((read, octets)) => {
-            let hash = blake3::hash(&octets).to_hex().to_string();
-            if store.is_some() && !std::fs::read(&copy).is_ok_and(|held| held == octets) {
-                keep(&copy, &octets).unwrap_or_else(|error| {
-                    tracing::warn!(list = id, %error, "the last good copy of the list cannot be kept");
-                });
+    }
+
+    fn index(&self) -> PathBuf {
+        self.folder.join("rules.idx")
+    }
+
+    fn lines_file(&self) -> PathBuf {
+        self.folder.join("rules.lines")
+    }
+
+    fn standing(&self) -> PathBuf {
+        self.folder.join("rules.json")
+    }
+
+    fn seed(&self) -> PathBuf {
+        self.folder.join("seed")
+    }
+
+    /// The lines of this index, if the file beside it is whole and belongs to it.
+    pub fn lines(&self, index: &Index) -> Option<Lines> {
+        let octets = isigurt_map::map(&self.lines_file()).ok()?;
+        let lines = Lines::open(&octets)
+            .inspect_err(|error| tracing::warn!(%error, "line numbers of rules are not known"))
+            .ok()?;
+        lines.belongs_to(index.identity()).then_some(lines)
+    }
+
+    /// The index that was built from these sources, if it is there and whole.
+    fn standing_for(&self, sources: &str) -> Option<(Index, Vec<ListStatus>)> {
+        let standing = std::fs::read(self.standing()).ok()?;
+        let standing: Standing = serde_json::from_slice(&standing).ok()?;
+        if standing.sources != sources {
+            return None;
+        }
+        let index = self
+            .open()
+            .inspect_err(|error| tracing::error!(%error, "the index is built anew"))
+            .ok()?;
+        (index.identity() == standing.identity).then_some((index, standing.lists))
+    }
+
+    fn open(&self) -> Result<Index, SyncError> {
+        open(&self.index())
+    }
+
+    /// The device's own seed, made when it is asked for first.
+    fn own_seed(&self) -> io::Result<Seed> {
+        if let Ok(octets) = std::fs::read(self.seed())
+            && let Ok(seed) = octets.try_into()
+        {
+            return Ok(Seed(seed));
+        }
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(io::Error::other)?;
+        std::fs::create_dir_all(&self.folder)?;
+        write_whole(&self.seed(), &seed)?;
+        Ok(Seed(seed))
+    }
+}
+
+fn open(file: &Path) -> Result<Index, SyncError> {
+    let octets = isigurt_map::map(file).map_err(|error| SyncError::Io(file.to_owned(), error))?;
+    let index = Index::open(octets).map_err(|error| SyncError::Index(file.to_owned(), error))?;
+    index
+        .verify()
+        .map_err(|error| SyncError::Index(file.to_owned(), error))?;
+    Ok(index)
+}
+
+/// What to load the rules with.
+#[derive(Debug)]
+pub struct Loading<'a> {
+    /// Which lists.
+    pub config: &'a Config,
+    /// Where last good copies, the index and states are kept; `None`: nothing is written.
+    pub store: Option<&'a Store>,
+    /// Who builds an index.
+    pub worker: &'a Worker,
+    /// Threads for that: 1 while queries are served.
+    pub threads: usize,
+    /// Seconds since 1970.
+    pub now: i64,
+}
+
+impl Loading<'_> {
+    /// The rules in force: the index that stands, or a new one where a list changed.
+    pub fn load(&self) -> Result<Rules, SyncError> {
+        let files = Files::in_state(&self.config.state_dir);
+        let sources = self.sources();
+        let (index, lists, lines) = match files.standing_for(&sources) {
+            Some((index, lists)) => (index, lists, None),
+            None if self.store.is_some() => {
+                let (index, lists) = self.build(&files, sources)?;
+                (index, lists, None)
             }
-            (read, hash, None)
+            None => {
+                let (index, lists, lines) = self.build_in_memory()?;
+                (index, lists, Some(lines))
+            }
+        };
+        for list in &lists {
+            if let Some(reason) = &list.last_error {
+                tracing::error!(list = %list.id, file = %list.origin, %reason, "list not read; its last good version stays in force");
+            }
         }
-        Err(reason) => {
-            let whole = |octets: &[u8]| {
-                let hash = blake3::hash(octets).to_hex().to_string();
-                known.as_ref().is_none_or(|known| known.hash == hash)
-            };
-            let held = read_list(&copy, list).ok().filter(|(_, octets)| whole(octets));
-            let Some((read, octets)) = held else {
-                return Err(SyncError::List {
-                    id: id.to_owned(),
-                    file: file.to_owned(),
-                    reason,
-                });
-            };
-            tracing::error!(list = id, file = %file.display(), %reason, "list not read; its last good version stays in force");
-            (read, blake3::hash(&octets).to_hex().to_string(), Some(reason))
-        }
-    };
-    for rejected in read.report.rejected.iter().take(20) {
-        tracing::warn!(list = id, line = rejected.line, reason = %rejected.reason, text = %rejected.text, "line refused");
+        Ok(Rules {
+            profile: self.profile(&index)?,
+            index: Arc::new(index),
+            lists,
+            lines,
+        })
     }
-    let loaded_at = known
-        .as_ref()
-        .filter(|known| known.hash == hash)
-        .map_or(now, |known| known.loaded_at);
-    let state = ListState {
-        rules: read.rules.len() as u64,
-        rejected: read.report.rejected.len() as u64,
-        hash,
-        loaded_at,
-        last_error: error.clone(),
-    };
-    if let Some(store) = store
-        && let Err(error) = store.put_list(id, &state)
-    {
-        tracing::warn!(list = id, %error, "state of the list not kept");
-    }
-    let tag = match &list.category {
-        Some(category) => builder.tag(TagKind::Category, category)?,
-        None => builder.tag(TagKind::Own, "own")?,
-    };
-    profile.blocked.insert(tag);
-    let origin = file.display().to_string();
-    let format = read.format;
-    tracing::info!(list = id, %format, rules = state.rules, refused = state.rejected, duplicates = read.report.duplicates, "list read");
-    builder.add(
-        ListInfo {
-            id: id.to_owned(),
-            tag,
-            origin: origin.clone(),
-            format,
-        },
-        read.rules,
-    );
-    Ok(ListStatus {
-        id: id.to_owned(),
-        origin,
-        format,
-        rules: state.rules,
-        rejected: state.rejected,
-        loaded_at: Some(loaded_at),
-        last_error: error,
-    })
-}
 
-fn read_list(file: &Path, list: &List) -> Result<(read::List, Vec<u8>), String> {
-    let octets = std::fs::read(file).map_err(|error| format!("cannot be read: {error}"))?;
-    let read = read::read(&octets, list.format, list.subdomains).map_err(|error| error.to_string())?;
-    let lines = read.report.with_rules + read.report.rejected.len() as u64;
-    if read.rules.is_empty() && lines > 0 {
-        let first = read.report.rejected.first().map_or(String::new(), |first| {
-            format!("; line {}: {}", first.line, first.reason)
+    /// A hash of everything that decides what the index holds: program, configured lists, and the state of their files.
+    fn sources(&self) -> String {
+        use std::os::unix::fs::MetadataExt as _;
+        let files = self.config.lists.iter().map(|list| {
+            let metadata = std::fs::metadata(list.url.path()).ok();
+            let state = metadata.map(|file| {
+                let changed = (file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec());
+                (file.dev(), file.ino(), file.len(), changed)
+            });
+            (
+                &list.id,
+                list.url.path(),
+                list.format,
+                list.subdomains,
+                &list.category,
+                state,
+            )
         });
-        return Err(format!(
-            "no line of it is a rule of format {}{first}",
-            read.format
-        ));
+        let text = format!(
+            "{VERSION} {} {:?}",
+            env!("CARGO_PKG_VERSION"),
+            files.collect::<Vec<_>>()
+        );
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(text.as_bytes());
+        for file in [data::CATEGORIES, data::SERVICES, data::BYPASS, data::HELPLINES] {
+            hasher.update(file.text.as_bytes());
+        }
+        hasher.finalize().to_hex().to_string()
     }
-    Ok((read, octets))
+
+    fn order(&self, seed: Seed) -> Order {
+        let lists = self.config.lists.iter().map(|list| ListOrder {
+            id: list.id.as_str().to_owned(),
+            file: list.url.path().to_owned(),
+            reading: (list.format, list.subdomains),
+            category: list.category.clone(),
+            known: self.known(list.id.as_str()).map(|known| known.hash),
+        });
+        Order {
+            seed,
+            built_at: self.now,
+            threads: self.threads,
+            copies: self.config.state_dir.join("lists"),
+            keep: self.store.is_some(),
+            lists: lists.collect(),
+        }
+    }
+
+    fn known(&self, id: &str) -> Option<ListState> {
+        self.store.and_then(|store| store.list(id).ok().flatten())
+    }
+
+    /// Builds a new index and puts it in the place of the old one once it is checked.
+    fn build(&self, files: &Files, sources: String) -> Result<(Index, Vec<ListStatus>), SyncError> {
+        let failed = |error| SyncError::Io(files.folder.clone(), error);
+        let order = self.order(files.own_seed().map_err(failed)?);
+        let (index, lines) = (files.folder.join("next.idx"), files.folder.join("next.lines"));
+        let delivery = self
+            .worker
+            .build(order, &index, &lines)
+            .map_err(|error| SyncError::Build(error.to_string()))?;
+        let opened = open(&index)?;
+        let lists = self.settle(delivery);
+        // The index last: what stands beside it is only believed if it bears the index's identity.
+        let standing = Standing {
+            sources,
+            identity: opened.identity(),
+            lists,
+        };
+        let text = serde_json::to_vec(&standing).map_err(|error| failed(error.into()))?;
+        std::fs::rename(&lines, files.lines_file()).map_err(failed)?;
+        write_whole(&files.standing(), &text).map_err(failed)?;
+        std::fs::rename(&index, files.index()).map_err(failed)?;
+        std::fs::File::open(&files.folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(failed)?;
+        Ok((opened, standing.lists))
+    }
+
+    /// Builds for one command: nothing is kept, and the seed need not be this device's own.
+    fn build_in_memory(&self) -> Result<(Index, Vec<ListStatus>, Lines), SyncError> {
+        let (mut index, mut lines) = (io::Cursor::new(Vec::new()), io::Cursor::new(Vec::new()));
+        let delivery = build::build(&self.order(Seed([0; 32])), &mut index, &mut lines)
+            .map_err(|error| SyncError::Build(error.to_string()))?;
+        let damaged = |error| SyncError::Index(PathBuf::from("in memory"), error);
+        let index = Index::open(index.into_inner()).map_err(damaged)?;
+        index.verify().map_err(damaged)?;
+        let lines = Lines::open(&lines.into_inner().into()).map_err(damaged)?;
+        Ok((index, self.settle(delivery), lines))
+    }
+
+    /// Logs and keeps how each list stands now.
+    fn settle(&self, delivery: Delivery) -> Vec<ListStatus> {
+        for warning in &delivery.warnings {
+            tracing::warn!("{warning}");
+        }
+        let mut lists: Vec<ListStatus> = delivery
+            .built_in
+            .into_iter()
+            .map(|list| ListStatus {
+                id: list.id,
+                origin: list.origin,
+                format: Format::Domains,
+                rules: list.rules,
+                rejected: 0,
+                loaded_at: None,
+                last_error: None,
+            })
+            .collect();
+        for (list, configured) in delivery.lists.into_iter().zip(&self.config.lists) {
+            let origin = configured.url.path().display().to_string();
+            lists.push(self.settle_one(list, origin));
+        }
+        lists
+    }
+
+    fn settle_one(&self, list: Delivered, origin: String) -> ListStatus {
+        let Delivered {
+            id,
+            format,
+            rules,
+            duplicates,
+            redundant,
+            rejected,
+            rejections,
+            hash,
+            error,
+        } = list;
+        for rejected in rejections {
+            tracing::warn!(list = id, line = rejected.line, reason = %rejected.reason, text = %rejected.text, "line refused");
+        }
+        tracing::info!(list = id, %format, rules, refused = rejected, duplicates, redundant, "list read");
+        let loaded_at = self
+            .known(&id)
+            .filter(|known| known.hash == hash)
+            .map_or(self.now, |known| known.loaded_at);
+        let state = ListState {
+            rules,
+            rejected,
+            hash,
+            loaded_at,
+            last_error: error.clone(),
+        };
+        if let Some(store) = self.store
+            && let Err(error) = store.put_list(&id, &state)
+        {
+            tracing::warn!(list = id, %error, "state of the list not kept");
+        }
+        ListStatus {
+            id,
+            origin,
+            format,
+            rules,
+            rejected,
+            loaded_at: Some(loaded_at),
+            last_error: error,
+        }
+    }
+
+    /// What the one profile blocks: categories that are blocked by default, ways round the filter, and every list of
+    /// the configuration: who configures a list wants it to block.
+    fn profile(&self, index: &Index) -> Result<Profile, SyncError> {
+        let mut blocked = TagSet::EMPTY;
+        let categories = data::built_in()?
+            .categories
+            .into_iter()
+            .filter(|category| category.default)
+            .map(|category| (TagKind::Category, category.id));
+        let configured = self.config.lists.iter().map(|list| match &list.category {
+            Some(category) => (TagKind::Category, category.clone()),
+            None => (TagKind::Own, "own".to_owned()),
+        });
+        for (kind, id) in categories
+            .chain(configured)
+            .chain([(TagKind::Bypass, "bypass".to_owned())])
+        {
+            if let Some(tag) = index.tag(kind, &id) {
+                blocked.insert(tag);
+            }
+        }
+        Ok(Profile {
+            name: PROFILE.to_owned(),
+            blocked,
+        })
+    }
 }
 
 /// Writes a file whole or not at all.
-fn keep(file: &Path, octets: &[u8]) -> std::io::Result<()> {
+fn write_whole(file: &Path, octets: &[u8]) -> io::Result<()> {
     use std::io::Write as _;
-    let folder = file.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    // No list's id starts with a dot, so that this is no other list's copy.
-    let mut name = std::ffi::OsString::from(".");
-    name.push(file.file_name().unwrap_or_default());
-    name.push(".next");
-    let next = folder.join(name);
-    let mut out = std::fs::File::create(&next)?;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut next = file.as_os_str().to_owned();
+    next.push(".next");
+    let mut out = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&next)?;
     out.write_all(octets)?;
     out.sync_all()?;
-    std::fs::rename(&next, file)?;
-    std::fs::File::open(folder)?.sync_all()
+    std::fs::rename(&next, file)
 }

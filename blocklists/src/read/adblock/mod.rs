@@ -7,9 +7,9 @@
 mod modifiers;
 mod pattern;
 
-use std::collections::HashSet;
 use std::net::IpAddr;
 
+use super::LineReader;
 use super::report::Sink;
 use crate::name::Name;
 use crate::rule::{Effect, Pattern, Rule};
@@ -29,22 +29,17 @@ impl From<String> for NoRule {
     }
 }
 
-pub(super) fn read<'a>(lines: impl Iterator<Item = (u32, &'a str)>, sink: &mut Sink) {
-    let mut voided: HashSet<Rule> = HashSet::new();
-    for (number, line) in lines {
-        one(number, line, &mut voided, sink);
-    }
-    if !voided.is_empty() {
-        sink.rules.retain(|located| !voided.contains(&located.rule));
+/// Reads such lists line by line.
+pub(super) struct Adblock;
+
+impl LineReader for Adblock {
+    fn line(&mut self, number: u32, line: &str, sink: &mut Sink<'_>) {
+        read_line(number, line, sink);
     }
 }
 
-/// Reads one such line in a list of another format; `$badfilter` has no reach there.
-pub(super) fn read_line(number: u32, line: &str, sink: &mut Sink) {
-    one(number, line, &mut HashSet::new(), sink);
-}
-
-fn one(number: u32, line: &str, voided: &mut HashSet<Rule>, sink: &mut Sink) {
+/// Reads one such line, in a list of this format or of another one.
+pub(super) fn read_line(number: u32, line: &str, sink: &mut Sink<'_>) {
     let text = line.trim();
     if text.is_empty() || text.starts_with('!') || text.starts_with('[') && text.ends_with(']') {
         return sink.comment();
@@ -56,13 +51,13 @@ fn one(number: u32, line: &str, voided: &mut HashSet<Rule>, sink: &mut Sink) {
         return sink.comment();
     }
     match rules(text) {
-        Ok((rules, true)) => {
-            voided.extend(rules);
-            sink.accepted();
-        }
-        Ok((rules, false)) => {
+        Ok((rules, void)) => {
             for rule in rules {
-                sink.rule(number, rule);
+                if void {
+                    sink.void(rule);
+                } else {
+                    sink.rule(number, rule);
+                }
             }
             sink.accepted();
         }

@@ -27,6 +27,8 @@ pub enum Verdict<'i> {
     Allowed {
         /// Exceptions without which the name would be blocked.
         lifted: Vec<Hit<'i>>,
+        /// Prefixes of hashes that the name shares, which nobody has confirmed.
+        candidates: Vec<Hit<'i>>,
     },
 }
 
@@ -36,6 +38,7 @@ pub fn verdict<'i>(index: &'i Index, profile: &Profile, name: NameRef<'_>, qtype
     if outcome.blocked.is_empty() {
         return Verdict::Allowed {
             lifted: outcome.lifted,
+            candidates: outcome.candidates,
         };
     }
     let mut best: Option<(u8, Hit<'i>)> = None;
@@ -57,6 +60,7 @@ pub fn verdict<'i>(index: &'i Index, profile: &Profile, name: NameRef<'_>, qtype
         Some((_, hit)) => Verdict::Blocked(hit),
         None => Verdict::Allowed {
             lifted: outcome.lifted,
+            candidates: outcome.candidates,
         },
     }
 }

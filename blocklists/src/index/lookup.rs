@@ -1,0 +1,557 @@
+//! The look-up: which rules speak of a name.
+
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use regex::bytes::{RegexSet, RegexSetBuilder};
+use smallvec::SmallVec;
+
+use super::file::{File, FileError, Section};
+use super::key::{Hasher, Key, Labels};
+use super::sets::{Action, ENTRY, Entry, Scope, WIDE};
+use super::table::{Found, Table};
+use super::{
+    ListFacts, ListInfo, Meta, Outcome, Place, REGEX_SET_LIMIT, Seed, Tag, TagId, TagKind, decide, filter,
+};
+use crate::name::{MAX_WIRE, Name, NameRef};
+use crate::read::Format;
+use crate::read::hashed::{HashKey, Offline};
+use crate::rule::{Effect, Pattern, Rule};
+
+/// Every rule of every list, ready for look-ups.
+#[derive(Debug)]
+pub struct Index {
+    file: File,
+    hasher: Hasher,
+    meta: Meta,
+    gate: Bytes,
+    filter: Bytes,
+    directory: Bytes,
+    buckets: Bytes,
+    wide: Bytes,
+    sets: Bytes,
+    entries: Bytes,
+    actions: Bytes,
+    /// Places of hashed lists among the lists.
+    hashed: Vec<(u16, HashKey)>,
+    regexes: OnceLock<RegexSet>,
+}
+
+/// A name at or above the one asked for, for which there are rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Match {
+    /// Labels of that name.
+    pub depth: u8,
+    /// Set of rules; equal numbers mean equal rules.
+    pub set: u32,
+    slot: u32,
+    hashed: Option<u16>,
+}
+
+/// All matches of one look-up, from the top-level domain down.
+pub type Matches = SmallVec<[Match; 8]>;
+
+/// A rule that speaks of the name asked for.
+#[derive(Debug, Clone)]
+pub(super) struct Candidate<'n> {
+    pub(super) list: u16,
+    pub(super) place: Place,
+    /// `None`: the plain action.
+    pub(super) action: Option<Box<Action>>,
+    pub(super) what: What<'n>,
+    pub(super) specificity: u8,
+}
+
+/// What a candidate speaks of.
+#[derive(Debug, Clone)]
+pub(super) enum What<'n> {
+    Name(Scope, NameRef<'n>),
+    Hash([u8; 16], Scope),
+    Regex(usize),
+}
+
+impl Index {
+    /// Opens an index: checks its header and reads its small parts. The time does not depend on how many rules there
+    /// are. `octets` must not change as long as the index is in use.
+    pub fn open(octets: impl Into<Bytes>) -> Result<Self, FileError> {
+        let file = File::open(octets.into())?;
+        let damaged = |section: Section| FileError::Section(section as u32);
+        let meta = file.checked(Section::Meta)?;
+        let meta: Meta = postcard::from_bytes(&meta).map_err(|_| damaged(Section::Meta))?;
+        if meta.lists.len() != meta.facts.len() {
+            return Err(damaged(Section::Meta));
+        }
+        let hashed = (0..)
+            .zip(&meta.facts)
+            .filter_map(|(list, facts)| Some((list, facts.hash_key?)))
+            .collect();
+        Ok(Self {
+            hasher: Hasher::new(&file.seed),
+            meta,
+            gate: file.section(Section::Gate),
+            filter: file.section(Section::Filter),
+            directory: file.section(Section::Directory),
+            buckets: file.section(Section::Buckets),
+            wide: file.section(Section::Wide),
+            sets: file.section(Section::Sets),
+            entries: file.section(Section::Entries),
+            actions: file.section(Section::Actions),
+            hashed,
+            regexes: OnceLock::new(),
+            file,
+        })
+    }
+
+    /// Whether the octets start like an index.
+    pub fn is_index(octets: &[u8]) -> bool {
+        File::is_index(octets)
+    }
+
+    /// Compares every octet of the file with what was written, and makes the regular expressions ready. An index that
+    /// is to decide about anything has passed this.
+    pub fn verify(&self) -> Result<(), FileError> {
+        self.file.verify()?;
+        let sources = self
+            .meta
+            .regexes
+            .iter()
+            .filter_map(|entry| match &entry.rule.pattern {
+                Pattern::Regex(regex) => Some(regex.as_str()),
+                _ => None,
+            });
+        let regexes = RegexSetBuilder::new(sources)
+            .unicode(false)
+            .case_insensitive(true)
+            .size_limit(REGEX_SET_LIMIT)
+            .build()
+            .map_err(|error| FileError::Regexes(error.to_string()))?;
+        let _ = self.regexes.set(regexes);
+        Ok(())
+    }
+
+    /// The seed that it was compiled with.
+    pub fn seed(&self) -> Seed {
+        self.file.seed
+    }
+
+    /// Names the index and its content: what [`super::Lines::belongs_to`] asks for.
+    pub fn identity(&self) -> [u8; 16] {
+        self.file.identity
+    }
+
+    /// When it was built, seconds since 1970.
+    pub fn built_at(&self) -> i64 {
+        self.meta.built_at
+    }
+
+    /// Octets of the whole file.
+    pub fn octets(&self) -> usize {
+        self.file.len()
+    }
+
+    /// Octets of its parts, by name: where the size goes.
+    pub fn parts(&self) -> [(&'static str, usize); 6] {
+        [
+            ("buckets", self.buckets.len()),
+            ("directory", self.directory.len()),
+            ("gate", self.gate.len()),
+            ("filter", self.filter.len()),
+            ("wide sets", self.wide.len()),
+            ("sets", self.sets.len() + self.entries.len() + self.actions.len()),
+        ]
+    }
+
+    /// The groups of lists; a [`TagId`] is a place in here.
+    pub fn tags(&self) -> &[Tag] {
+        &self.meta.tags
+    }
+
+    /// The group with this kind and identifier.
+    pub fn tag(&self, kind: TagKind, id: &str) -> Option<TagId> {
+        let place = self
+            .tags()
+            .iter()
+            .position(|tag| tag.kind == kind && tag.id == id)?;
+        u8::try_from(place).ok().map(TagId)
+    }
+
+    /// The lists.
+    pub fn lists(&self) -> &[ListInfo] {
+        &self.meta.lists
+    }
+
+    /// What is known about each list, in the same order.
+    pub fn facts(&self) -> &[ListFacts] {
+        &self.meta.facts
+    }
+
+    /// Rules in the index, those of all lists together.
+    pub fn len(&self) -> usize {
+        usize::try_from(self.meta.rules).unwrap_or(usize::MAX)
+    }
+
+    /// Whether there is no rule at all.
+    pub fn is_empty(&self) -> bool {
+        self.meta.rules == 0
+    }
+
+    /// The names at or above `name` for which there are rules.
+    pub fn matches(&self, name: NameRef<'_>) -> Matches {
+        let mut matches = Matches::new();
+        self.walk(name, &mut matches);
+        if !self.hashed.is_empty() {
+            self.hashed_matches(name, &mut matches);
+        }
+        matches
+    }
+
+    /// The hashes of all suffixes folded together: what hashing alone costs, for benches.
+    #[doc(hidden)]
+    pub fn hash_only(&self, name: NameRef<'_>) -> u64 {
+        let labels = Labels::of(name);
+        let mut state = Hasher::start();
+        let mut all = 0;
+        for depth in 1..=labels.count {
+            let (start, end) = labels.at(depth);
+            state = self.hasher.label(state, name.wire(), start, end);
+            let key = self.hasher.key(state);
+            all ^= key.position ^ key.fingerprint;
+        }
+        all
+    }
+
+    #[inline]
+    fn walk(&self, name: NameRef<'_>, matches: &mut Matches) {
+        let labels = Labels::of(name);
+        let mut state = Hasher::start();
+        let shallow = self.file.shallow;
+        if shallow & 1 != 0 {
+            self.look(self.hasher.key(state), 0, matches);
+        }
+        for depth in 1..=labels.count {
+            let (start, end) = labels.at(depth);
+            state = self.hasher.label(state, name.wire(), start, end);
+            let held = match depth {
+                1 if shallow & 2 == 0 => continue,
+                2 if !filter::contains(&self.gate, self.hasher.key(state)) => return,
+                2 => true,
+                _ => filter::contains(&self.filter, self.hasher.key(state)),
+            };
+            if held {
+                self.look(self.hasher.key(state), depth, matches);
+            }
+        }
+    }
+
+    #[inline]
+    fn look(&self, key: Key, depth: usize, matches: &mut Matches) {
+        if let Some(found) = self.table().get(key) {
+            matches.push(self.matched(found, depth, None));
+        }
+    }
+
+    #[inline]
+    fn table(&self) -> Table<'_> {
+        Table {
+            directory: &self.directory,
+            buckets: &self.buckets,
+            partitions: self.file.partitions,
+        }
+    }
+
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // at most 127 labels
+    fn matched(&self, found: Found, depth: usize, hashed: Option<u16>) -> Match {
+        Match {
+            depth: depth as u8,
+            set: if found.set == WIDE {
+                self.wide_set(found.slot)
+            } else {
+                u32::from(found.set)
+            },
+            slot: found.slot,
+            hashed,
+        }
+    }
+
+    fn wide_set(&self, slot: u32) -> u32 {
+        let rows = self.wide.as_chunks::<8>().0;
+        let field = |row: &[u8; 8], place: usize| {
+            row.as_chunks::<4>()
+                .0
+                .get(place)
+                .map_or(u32::MAX, |octets| u32::from_le_bytes(*octets))
+        };
+        rows.binary_search_by_key(&slot, |row| field(row, 0))
+            .ok()
+            .and_then(|place| rows.get(place))
+            .map_or(u32::MAX, |row| field(row, 1))
+    }
+
+    /// Looks the keyed hashes of all suffixes up. The hash is over text, in which a name with other octets than those
+    /// of host names has no form; such a label ends the walk.
+    fn hashed_matches(&self, name: NameRef<'_>, matches: &mut Matches) {
+        let mut text = Canonical::new();
+        let Some(starts) = text.write(name) else { return };
+        let mut last: Option<(&HashKey, usize, [u8; 16])> = None;
+        for (list, key) in &self.hashed {
+            for (depth, start) in (1..).zip(starts.iter().rev()) {
+                let Some(suffix) = text.suffix(*start) else { break };
+                let digest = match last {
+                    Some((last, at, digest)) if last == key && at == depth => digest,
+                    _ => key.digest(suffix),
+                };
+                last = Some((key, depth, digest));
+                let key = self.hasher.digest(*list, &digest);
+                if filter::contains(&self.filter, key)
+                    && let Some(found) = self.table().get(key)
+                {
+                    matches.push(self.matched(found, depth, Some(*list)));
+                }
+            }
+        }
+    }
+
+    /// The entries of a set.
+    fn set(&self, set: u32) -> impl Iterator<Item = Entry> + '_ {
+        numbered(&self.sets, set, 4)
+            .unwrap_or_default()
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .filter_map(|number| {
+                let number = u32::from_le_bytes(*number) as usize;
+                Entry::read(*self.entries.as_chunks::<ENTRY>().0.get(number)?)
+            })
+    }
+
+    /// The groups whose lists block or allow with this set.
+    pub fn tags_of(&self, set: u32) -> impl Iterator<Item = TagId> + '_ {
+        self.set(set)
+            .filter(|entry| entry.scope != Scope::NonTerminal)
+            .filter_map(|entry| self.meta.lists.get(usize::from(entry.list)))
+            .map(|list| list.tag)
+    }
+
+    fn action(&self, number: u32) -> Option<Box<Action>> {
+        if number == Action::PLAIN {
+            return None;
+        }
+        let octets = numbered(&self.actions, number, 1).unwrap_or_default();
+        // What cannot be read blocks: never let a name through because a file is damaged.
+        let action = postcard::from_bytes(octets).unwrap_or_else(|_| Action::plain());
+        Some(Box::new(action))
+    }
+
+    /// What the rules say about a query for `name` and `qtype`.
+    pub fn lookup(&self, name: NameRef<'_>, qtype: u16) -> Outcome<'_> {
+        let matches = self.matches(name);
+        if matches.is_empty() && self.meta.regexes.is_empty() {
+            return Outcome::default();
+        }
+        let candidates = self.candidates(name, qtype, &matches);
+        if candidates.is_empty() {
+            Outcome::default()
+        } else {
+            decide::decide(self, &candidates)
+        }
+    }
+
+    fn candidates<'n>(&self, name: NameRef<'n>, qtype: u16, matches: &[Match]) -> Vec<Candidate<'n>> {
+        let mut candidates = Vec::new();
+        // RPZ lists whose closest encloser has been met: nothing above it applies.
+        let mut closed: SmallVec<[u16; 8]> = SmallVec::new();
+        let labels = Labels::of(name);
+        for found in matches.iter().rev() {
+            let closed_above = closed.len();
+            let itself = usize::from(found.depth) == labels.count;
+            for (entry, number) in self.set(found.set).zip(0..) {
+                let zone = self
+                    .meta
+                    .lists
+                    .get(usize::from(entry.list))
+                    .is_some_and(|list| list.format == Format::Rpz);
+                if zone {
+                    if closed
+                        .get(..closed_above)
+                        .is_some_and(|above| above.contains(&entry.list))
+                    {
+                        continue;
+                    }
+                    closed.push(entry.list);
+                }
+                let meant = match entry.scope {
+                    Scope::Exact => itself,
+                    Scope::Suffix => true,
+                    Scope::Below => !itself,
+                    Scope::NonTerminal => false,
+                };
+                if !meant {
+                    continue;
+                }
+                let action = self.action(entry.action);
+                if action
+                    .as_ref()
+                    .is_some_and(|action| !applies(action.types.as_ref(), &action.except, name, qtype))
+                {
+                    continue;
+                }
+                let what = match found.hashed {
+                    None => What::Name(
+                        entry.scope,
+                        name.last_labels(labels.suffix(usize::from(found.depth))),
+                    ),
+                    Some(list) => What::Hash(self.digest(list, name, found.depth), entry.scope),
+                };
+                candidates.push(Candidate {
+                    list: entry.list,
+                    place: Place::Slot(found.slot, number),
+                    action,
+                    what,
+                    specificity: found.depth,
+                });
+            }
+        }
+        candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.specificity));
+        self.regex_candidates(name, qtype, &mut candidates);
+        candidates
+    }
+
+    /// The hash of a name's last `depth` labels as the list has it.
+    fn digest(&self, list: u16, name: NameRef<'_>, depth: u8) -> [u8; 16] {
+        let mut text = Canonical::new();
+        let starts = text.write(name).unwrap_or_default();
+        let start = starts
+            .len()
+            .checked_sub(usize::from(depth))
+            .and_then(|place| starts.get(place));
+        let suffix = start.and_then(|start| text.suffix(*start)).unwrap_or_default();
+        let key = self.hashed.iter().find(|(number, _)| *number == list);
+        key.map_or([0; 16], |(_, key)| key.digest(suffix))
+    }
+
+    fn regex_candidates(&self, name: NameRef<'_>, qtype: u16, candidates: &mut Vec<Candidate<'_>>) {
+        let Some(regexes) = self.regexes.get().filter(|_| !self.meta.regexes.is_empty()) else {
+            return;
+        };
+        let text = name.to_string();
+        for place in regexes.matches(text.as_bytes()) {
+            let Some(entry) = self.meta.regexes.get(place) else {
+                continue;
+            };
+            let Rule { types, except, .. } = &entry.rule;
+            if applies(types.as_ref(), except, name, qtype) {
+                candidates.push(Candidate {
+                    list: entry.list,
+                    place: Place::Line(entry.line),
+                    action: Some(Box::new(Action {
+                        effect: entry.rule.effect.clone(),
+                        important: entry.rule.important,
+                        types: None,
+                        except: Vec::new(),
+                    })),
+                    what: What::Regex(place),
+                    specificity: 0,
+                });
+            }
+        }
+    }
+
+    /// The names that a candidate speaks of.
+    pub(super) fn pattern(&self, candidate: &Candidate<'_>) -> Pattern {
+        match &candidate.what {
+            What::Name(Scope::Exact | Scope::NonTerminal, name) => Pattern::Exact(name.to_name()),
+            What::Name(Scope::Suffix, name) => Pattern::Suffix(name.to_name()),
+            What::Name(Scope::Below, name) => Pattern::Below(name.to_name()),
+            What::Hash(digest, scope) => Pattern::Hashed {
+                digest: *digest,
+                exact: *scope == Scope::Exact,
+            },
+            What::Regex(place) => self.meta.regexes.get(*place).map_or_else(
+                || Pattern::Regex(String::new()),
+                |entry| entry.rule.pattern.clone(),
+            ),
+        }
+    }
+
+    /// Whether a list holds prefixes whose matches are candidates only.
+    pub(super) fn unconfirmed(&self, list: u16) -> bool {
+        self.meta
+            .facts
+            .get(usize::from(list))
+            .and_then(|facts| facts.hash_key)
+            .is_some_and(|key| key.is_prefix() && key.offline == Offline::Allow)
+    }
+}
+
+impl Candidate<'_> {
+    pub(super) fn effect(&self) -> &Effect {
+        static PLAIN: Effect = Effect::Block(crate::rule::Answer::Configured);
+        self.action.as_ref().map_or(&PLAIN, |action| &action.effect)
+    }
+
+    pub(super) fn important(&self) -> bool {
+        self.action.as_ref().is_some_and(|action| action.important)
+    }
+}
+
+/// Whether a rule's limits (`$dnstype`, `$denyallow`) let it speak of this query.
+fn applies(types: Option<&crate::rule::Types>, except: &[Name], name: NameRef<'_>, qtype: u16) -> bool {
+    types.is_none_or(|types| types.contains(qtype))
+        && !except.iter().any(|except| name.is_at_or_below(except.as_ref()))
+}
+
+/// The octets of list number `number` among lists as [`super::layout::offsets`] writes them, of values of `size`.
+fn numbered(octets: &[u8], number: u32, size: usize) -> Option<&[u8]> {
+    let field = |at: usize| {
+        let octets = octets.get(at.checked_mul(4)?..)?.first_chunk::<4>()?;
+        usize::try_from(u32::from_le_bytes(*octets)).ok()
+    };
+    let (count, number) = (field(0)?, usize::try_from(number).ok()?);
+    if number >= count {
+        return None;
+    }
+    let values = octets.get(count.checked_add(2)?.checked_mul(4)?..)?;
+    let from = field(number.checked_add(1)?)?.checked_mul(size)?;
+    let until = field(number.checked_add(2)?)?.checked_mul(size)?;
+    values.get(from..until)
+}
+
+/// A name as text on the stack: lower-case labels with dots between them.
+struct Canonical {
+    octets: [u8; MAX_WIRE],
+    length: usize,
+}
+
+impl Canonical {
+    fn new() -> Self {
+        Self {
+            octets: [0; MAX_WIRE],
+            length: 0,
+        }
+    }
+
+    /// Writes a name; gives where each of its labels starts, without those up to the last one that no host name has.
+    fn write(&mut self, name: NameRef<'_>) -> Option<SmallVec<[u8; 16]>> {
+        let mut starts: SmallVec<[u8; 16]> = SmallVec::new();
+        for label in name.labels() {
+            if self.length > 0 {
+                *self.octets.get_mut(self.length)? = b'.';
+                self.length += 1;
+            }
+            let usual = |octet: &u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_');
+            starts.push(u8::try_from(self.length).ok()?);
+            if !label.iter().all(usual) {
+                starts.clear();
+            }
+            let end = self.length.checked_add(label.len())?;
+            self.octets.get_mut(self.length..end)?.copy_from_slice(label);
+            self.length = end;
+        }
+        Some(starts)
+    }
+
+    fn suffix(&self, start: u8) -> Option<&[u8]> {
+        self.octets.get(usize::from(start)..self.length)
+    }
+}
