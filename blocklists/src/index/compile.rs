@@ -278,7 +278,7 @@ impl Compiler {
             Pattern::Hashed { digest, exact } => {
                 let key = self.hasher.digest(list, digest);
                 let scope = if *exact { Scope::Exact } else { Scope::Suffix };
-                return self.keyed(list, line, scope, key, false, &rule, void);
+                return self.keyed(list, line, scope, key, &rule, void);
             }
             Pattern::Exact(name) => (Scope::Exact, name.as_ref()),
             Pattern::Suffix(name) => (Scope::Suffix, name.as_ref()),
@@ -299,11 +299,10 @@ impl Compiler {
         if zone {
             self.non_terminals(list, line, name);
         }
-        self.keyed(list, line, scope, key, labels == 2, &rule, void);
+        self.keyed(list, line, scope, key, &rule, void);
     }
 
-    #[allow(clippy::too_many_arguments)] // the parts of one record
-    fn keyed(&mut self, list: u16, line: u32, scope: Scope, key: Key, second: bool, rule: &Rule, void: bool) {
+    fn keyed(&mut self, list: u16, line: u32, scope: Scope, key: Key, rule: &Rule, void: bool) {
         let action = if Action::is_plain(rule) {
             Action::PLAIN
         } else if self.actions.all.len() < MAX_ACTIONS {
@@ -320,7 +319,6 @@ impl Compiler {
         let entry = self.entry(Entry {
             list,
             scope,
-            second,
             void,
             action,
         });
@@ -361,7 +359,6 @@ impl Compiler {
             let entry = self.entry(Entry {
                 list,
                 scope: Scope::NonTerminal,
-                second: depth == 2,
                 void: false,
                 action: Action::PLAIN,
             });

@@ -34,8 +34,6 @@ pub(super) struct Plan {
     pub(super) lists: Vec<Counts>,
     /// Different names.
     pub(super) names: u64,
-    /// Those of them that the filter holds.
-    filtered: u64,
     pub(super) partitions: u32,
 }
 
@@ -127,13 +125,11 @@ pub(super) fn plan(groups: &[Vec<Record>], context: &Context<'_>, threads: usize
         sets: SetCounts,
         lists: Vec<Counts>,
         names: u64,
-        filtered: u64,
     }
     let empty = || Part {
         sets: SetCounts::default(),
         lists: vec![Counts::default(); context.dead.len()],
         names: 0,
-        filtered: 0,
     };
     let count = |group: &Vec<Record>| {
         let mut part = empty();
@@ -157,7 +153,6 @@ pub(super) fn plan(groups: &[Vec<Record>], context: &Context<'_>, threads: usize
                     counts.kept += 1;
                 }
             }
-            part.filtered += u64::from(is_filtered(context, &set));
         }
         part
     };
@@ -165,7 +160,6 @@ pub(super) fn plan(groups: &[Vec<Record>], context: &Context<'_>, threads: usize
     each(groups.iter().collect(), threads, count, |part: Part| {
         all.sets.merge(part.sets);
         all.names += part.names;
-        all.filtered += part.filtered;
         for (counts, more) in all.lists.iter_mut().zip(part.lists) {
             counts.kept += more.kept;
             counts.duplicates += more.duplicates;
@@ -178,14 +172,7 @@ pub(super) fn plan(groups: &[Vec<Record>], context: &Context<'_>, threads: usize
         sets: all.sets.rank(),
         lists: all.lists,
         names: all.names,
-        filtered: all.filtered,
     }
-}
-
-/// Whether a name stands in the filter; those of two labels stand in the gate.
-fn is_filtered(context: &Context<'_>, set: &[u32]) -> bool {
-    let entry = set.first().and_then(|&entry| context.entries.get(entry as usize));
-    entry.is_none_or(|entry| !entry.second)
 }
 
 /// The parts of the file that are known when all buckets are written.
@@ -205,7 +192,7 @@ struct Part {
     lines: Vec<u8>,
     /// Buckets of each partition.
     partitions: Vec<u32>,
-    filtered: Vec<Key>,
+    keys: Vec<Key>,
     wide: Vec<(u32, u32)>,
     rows: Vec<(u32, u32, u32)>,
 }
@@ -214,7 +201,6 @@ struct Part {
 struct Named {
     key: Key,
     set: u32,
-    filtered: bool,
     line: u32,
     /// Lines of further entries, in [`Part`]'s pool.
     more: std::ops::Range<usize>,
@@ -231,7 +217,7 @@ pub(super) fn write<W: Write + Seek, L: Write + Seek>(
 ) -> Result<Layout, IndexError> {
     let mut layout = Layout {
         directory: 0_u32.to_le_bytes().to_vec(),
-        filter: Filter::new(plan.filtered, FILTER_BITS),
+        filter: Filter::new(plan.names, FILTER_BITS),
         wide: Vec::new(),
         rows: Vec::new(),
     };
@@ -241,7 +227,7 @@ pub(super) fn write<W: Write + Seek, L: Write + Seek>(
     file.start(file::Section::Buckets);
     let place = |(first, group): (u32, Vec<Record>)| lay_out(&group, context, plan, first, per_group);
     each(numbered, threads, place, |part| {
-        for key in &part.filtered {
+        for key in &part.keys {
             layout.filter.insert(*key);
         }
         let slots = buckets.wrapping_mul(table::SLOTS_U32);
@@ -287,7 +273,6 @@ fn lay_out(group: &[Record], context: &Context<'_>, plan: &Plan, first: u32, par
             named.push(Named {
                 key: record.key(),
                 set: plan.sets.number(&set),
-                filtered: is_filtered(context, &set),
                 line,
                 more: from..more.len(),
             });
@@ -314,9 +299,7 @@ impl Part {
                 if set == WIDE {
                     self.wide.push((slot, name.set));
                 }
-                if name.filtered {
-                    self.filtered.push(name.key);
-                }
+                self.keys.push(name.key);
                 slots.push((name.key.fingerprint, set));
                 self.lines.extend_from_slice(&name.line.to_le_bytes());
                 let lines = more.get(name.more.clone()).unwrap_or_default();

@@ -231,14 +231,15 @@ impl Index {
         for depth in 1..=labels.count {
             let (start, end) = labels.at(depth);
             state = self.hasher.label(state, name.wire(), start, end);
-            let held = match depth {
-                1 if shallow & 2 == 0 => continue,
-                2 if !filter::contains(&self.gate, self.hasher.key(state)) => return,
-                2 => true,
-                _ => filter::contains(&self.filter, self.hasher.key(state)),
-            };
-            if held {
-                self.look(self.hasher.key(state), depth, matches);
+            if depth == 1 && shallow & 2 == 0 {
+                continue;
+            }
+            let key = self.hasher.key(state);
+            if depth == 2 && !filter::contains(&self.gate, key) {
+                return;
+            }
+            if filter::contains(&self.filter, key) {
+                self.look(key, depth, matches);
             }
         }
     }

@@ -36,8 +36,6 @@ pub(super) enum Scope {
 pub(super) struct Entry {
     pub(super) list: u16,
     pub(super) scope: Scope,
-    /// The name has two labels: it stands in the gate, not in the filter.
-    pub(super) second: bool,
     /// Compiler only: takes away the same entry without this mark.
     pub(super) void: bool,
     pub(super) action: u32,
@@ -61,7 +59,6 @@ impl Entry {
                 3 => Scope::NonTerminal,
                 _ => return None,
             },
-            second: false,
             void: false,
             action: u32::from_le_bytes([a, b, c, d]),
         })
@@ -241,7 +238,6 @@ mod tests {
             let entry = Entry {
                 list: 700,
                 scope,
-                second: false,
                 void: false,
                 action: 1 << 20,
             };
