@@ -260,6 +260,20 @@ fn rules_below_a_rule_of_the_same_category_are_left_out_and_nothing_changes() {
 }
 
 #[test]
+fn beside_a_zone_of_the_same_category_no_rule_is_left_out() {
+    let lists = [
+        (Format::Rpz, 0, "*.b CNAME .\n".to_owned()),
+        (Format::Domains, 0, "b\na.b\n".to_owned()),
+    ];
+    let (index, lines, reference) = compile(&lists, true, 1);
+    let name = Name::parse("a.b").unwrap();
+    assert_eq!(
+        said(&index, &lines, name.as_ref(), 1),
+        reference.lookup(name.as_ref(), 1)
+    );
+}
+
+#[test]
 fn every_flipped_bit_is_refused_and_looking_without_checking_never_panics() {
     let lists = [
         (

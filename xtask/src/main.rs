@@ -1,9 +1,10 @@
-//! Developer commands: `cargo xtask test`, `ci`, `arrows`, `licenses`.
+//! Developer commands: `cargo xtask test`, `ci`, `bench`, `arrows`, `licenses`.
 #![forbid(unsafe_code)]
 // A program for a terminal; a wrong shape of cargo's own output is a failed run.
 #![allow(clippy::print_stdout, clippy::indexing_slicing)]
 
 mod arrows;
+mod bench;
 mod licenses;
 mod tests_all;
 
@@ -26,15 +27,25 @@ enum Task {
     },
     /// Formatting, lints, documentation, licences and all tests
     Ci,
+    /// Measurements against the project's bars, printed as a table
+    #[command(subcommand)]
+    Bench(Bench),
     /// Do imports and dependencies run along the arrows of ARCHITECTURE.md?
     Arrows,
     /// Are all dependencies' licences among those of deny.toml?
     Licenses,
 }
 
+#[derive(Debug, clap::Subcommand)]
+enum Bench {
+    /// The index: size, look-ups, compiling, start, update and swap (some 10 minutes)
+    Index,
+}
+
 fn main() -> anyhow::Result<()> {
     match Task::parse() {
         Task::Test { rest } => tests_all::run(&rest),
+        Task::Bench(Bench::Index) => bench::index(),
         Task::Arrows => arrows::check(),
         Task::Licenses => licenses::check(),
         Task::Ci => {

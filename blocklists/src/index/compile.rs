@@ -549,9 +549,16 @@ impl Compiler {
         counts
     }
 
+    /// The group in which a list's rules may cover each other. None where the group has a zone too: there the depth
+    /// of a rule decides between its answer and that of the zone.
     fn tag_of(&self, list: u16) -> Option<TagId> {
         let list = self.lists.get(usize::from(list))?;
-        (!list.dead && !list.zone && list.hash.is_none()).then_some(list.info.tag)
+        let zoned = || {
+            self.lists
+                .iter()
+                .any(|other| other.zone && !other.dead && other.info.tag == list.info.tag)
+        };
+        (!list.dead && list.hash.is_none() && !zoned()).then_some(list.info.tag)
     }
 
     /// Whether a record is a plain block by a living list of this group that is no zone.
