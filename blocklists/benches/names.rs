@@ -2,11 +2,11 @@
 
 /// Numbers that look random.
 #[derive(Debug, Clone)]
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     /// The next number below `bound` (splitmix64).
-    pub fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
         mixed = (mixed ^ mixed >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -44,7 +44,7 @@ fn label(random: &mut Random) -> String {
 }
 
 /// A domain of 2 to 4 labels, in nearly one case of three with something in front of the registered name.
-pub fn domain(random: &mut Random) -> String {
+pub(crate) fn domain(random: &mut Random) -> String {
     let top = match random.below(50 + 10 + 8 + RARE.len() as u64) {
         0..50 => "com",
         50..60 => "net",
@@ -60,7 +60,7 @@ pub fn domain(random: &mut Random) -> String {
 }
 
 /// So many different domains.
-pub fn domains(random: &mut Random, count: usize) -> Vec<String> {
+pub(crate) fn domains(random: &mut Random, count: usize) -> Vec<String> {
     let mut seen = std::collections::HashSet::with_capacity(count);
     let mut domains = Vec::with_capacity(count);
     while domains.len() < count {

@@ -5,7 +5,6 @@
 
 mod daemon;
 mod load;
-#[allow(unreachable_pub)] // the bench of the index has this file too
 #[path = "../../../blocklists/benches/names.rs"]
 mod names;
 
