@@ -10,6 +10,7 @@
     missing_docs
 )]
 
+#[path = "support/names.rs"]
 mod names;
 
 use std::collections::HashMap;

@@ -5,7 +5,7 @@
 
 mod daemon;
 mod load;
-#[path = "../../../blocklists/benches/names.rs"]
+#[path = "../../../blocklists/benches/support/names.rs"]
 mod names;
 
 use std::fmt::Write as _;
