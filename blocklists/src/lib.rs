@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 pub mod data;
+pub mod delta;
 pub mod index;
 pub mod name;
 pub mod read;

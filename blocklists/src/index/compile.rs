@@ -20,7 +20,7 @@ use super::file::{self, Section};
 use super::filter::Filter;
 use super::key::{Hasher, Key, Labels, Seed};
 use super::layout::{self, Context};
-use super::records::{Record, Records, find};
+use super::records::{Groups, Record, Records};
 use super::sets::{Action, Entry, MAX_ACTIONS, Numbered, Scope};
 use super::{
     FileError, Index, IndexError, Lines, ListFacts, ListInfo, Meta, REGEX_LIMIT, RegexRule, Tag, TagId,
@@ -446,7 +446,7 @@ impl Compiler {
         }
         let mut file = file::Writer::new(out)?;
         let mut lines = lines::Writer::new(lines_out)?;
-        let layout = layout::write(groups, &context, &plan, threads, &mut file, &mut lines)?;
+        let layout = layout::write(&groups, &context, &plan, threads, &mut file, &mut lines)?;
         file.section(Section::Directory, &layout.directory)?;
         file.start(Section::Gate);
         for octets in self.gate.octets() {
@@ -518,7 +518,7 @@ impl Compiler {
 
     /// Reads the lists again and marks the records of rules that stand below a rule of the same category. Gives the
     /// number of such rules of each list.
-    fn mark_redundant(&self, groups: &mut [Vec<Record>]) -> Vec<u64> {
+    fn mark_redundant(&self, groups: &mut Groups) -> Vec<u64> {
         let mut counts = vec![0; self.lists.len()];
         let Some(parents) = &self.parents else {
             return counts;
@@ -597,7 +597,7 @@ struct Marking<'c> {
     compiler: &'c Compiler,
     parents: &'c Filter,
     list: u16,
-    groups: &'c mut [Vec<Record>],
+    groups: &'c mut Groups,
     marked: u64,
 }
 
@@ -608,7 +608,7 @@ impl Marking<'_> {
             return false;
         }
         let compiler = self.compiler;
-        let records = find(self.groups, key);
+        let records = self.groups.find(key);
         // Where anything is void at this name, it is not looked into what.
         let void = |record: &Record| {
             let entry = compiler.entries.all.get(record.entry() as usize);
@@ -650,7 +650,7 @@ impl Visitor for Marking<'_> {
         }
         let (key, ..) = self.compiler.hasher.name(name);
         let compiler = self.compiler;
-        for record in find(self.groups, key) {
+        for record in self.groups.find(key) {
             let own = compiler
                 .is_plain_of(record, tag)
                 .is_some_and(|entry| entry.list == self.list);

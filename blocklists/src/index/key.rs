@@ -133,6 +133,31 @@ impl Hasher {
     }
 }
 
+/// The hashes of all suffixes, for benches that hold this index against other structures.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct SuffixKeys(Hasher);
+
+impl SuffixKeys {
+    /// Hashes with this seed.
+    pub fn new(seed: &Seed) -> Self {
+        Self(Hasher::new(seed))
+    }
+
+    /// Calls `ask` with number of labels, position and fingerprint of each suffix until it says yes.
+    #[inline]
+    pub fn each(&self, name: NameRef<'_>, mut ask: impl FnMut(usize, u64, u64) -> bool) -> bool {
+        let labels = Labels::of(name);
+        let mut state = Hasher::start();
+        (1..=labels.count).any(|depth| {
+            let (start, end) = labels.at(depth);
+            state = self.0.label(state, name.wire(), start, end);
+            let key = self.0.key(state);
+            ask(depth, key.position, key.fingerprint)
+        })
+    }
+}
+
 /// `state · point + word` modulo [`P`], not fully reduced. With `point` below 2^60 and `word` below 2^60 the result
 /// stays below 2^63 for any number of steps; equal words give equal octets, and that is all that is needed.
 #[inline]

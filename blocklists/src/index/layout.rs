@@ -6,7 +6,7 @@ use std::io::{self, Seek, Write};
 
 use super::filter::Filter;
 use super::key::Key;
-use super::records::Record;
+use super::records::{Groups, Record};
 use super::sets::{Entry, Scope, SetCounts, Sets, WIDE};
 use super::table::{self, SLOTS};
 use super::{IndexError, file, lines};
@@ -63,9 +63,8 @@ fn each<T: Send, R: Send>(
     }
 }
 
-pub(super) fn sort(groups: &mut [Vec<Record>], threads: usize) {
-    let all: Vec<&mut Vec<Record>> = groups.iter_mut().collect();
-    each(all, threads, |group| group.sort_unstable(), |()| {});
+pub(super) fn sort(groups: &mut Groups, threads: usize) {
+    each(groups.slices_mut(), threads, <[Record]>::sort_unstable, |()| {});
 }
 
 impl Context<'_> {
@@ -120,7 +119,7 @@ impl Context<'_> {
 }
 
 /// Counts names and sets.
-pub(super) fn plan(groups: &[Vec<Record>], context: &Context<'_>, threads: usize) -> Plan {
+pub(super) fn plan(groups: &Groups, context: &Context<'_>, threads: usize) -> Plan {
     struct Part {
         sets: SetCounts,
         lists: Vec<Counts>,
@@ -131,7 +130,7 @@ pub(super) fn plan(groups: &[Vec<Record>], context: &Context<'_>, threads: usize
         lists: vec![Counts::default(); context.dead.len()],
         names: 0,
     };
-    let count = |group: &Vec<Record>| {
+    let count = |group: &[Record]| {
         let mut part = empty();
         let (mut settled, mut set) = (Vec::new(), Vec::new());
         for records in group.chunk_by(|one, other| one.key() == other.key()) {
@@ -157,7 +156,7 @@ pub(super) fn plan(groups: &[Vec<Record>], context: &Context<'_>, threads: usize
         part
     };
     let mut all = empty();
-    each(groups.iter().collect(), threads, count, |part: Part| {
+    each(groups.slices(), threads, count, |part: Part| {
         all.sets.merge(part.sets);
         all.names += part.names;
         for (counts, more) in all.lists.iter_mut().zip(part.lists) {
@@ -208,7 +207,7 @@ struct Named {
 
 /// Lays all groups out and writes their buckets and lines.
 pub(super) fn write<W: Write + Seek, L: Write + Seek>(
-    groups: Vec<Vec<Record>>,
+    groups: &Groups,
     context: &Context<'_>,
     plan: &Plan,
     threads: usize,
@@ -222,10 +221,10 @@ pub(super) fn write<W: Write + Seek, L: Write + Seek>(
         rows: Vec::new(),
     };
     let per_group = plan.partitions / u32::try_from(groups.len().max(1)).unwrap_or(1);
-    let numbered: Vec<(u32, Vec<Record>)> = (0..).step_by(per_group as usize).zip(groups).collect();
+    let numbered: Vec<(u32, &[Record])> = (0..).step_by(per_group as usize).zip(groups.slices()).collect();
     let (mut buckets, mut failed) = (0_u32, None);
     file.start(file::Section::Buckets);
-    let place = |(first, group): (u32, Vec<Record>)| lay_out(&group, context, plan, first, per_group);
+    let place = |(first, group): (u32, &[Record])| lay_out(group, context, plan, first, per_group);
     each(numbered, threads, place, |part| {
         for key in &part.keys {
             layout.filter.insert(*key);

@@ -52,7 +52,7 @@ use crate::rule::{Answer, Pattern, Rule};
 
 pub use compile::{Compiler, ListStats, Reading, Source, Stats};
 pub use file::{FileError, VERSION};
-pub use key::Seed;
+pub use key::{Seed, SuffixKeys};
 pub use lines::Lines;
 pub use lookup::{Index, Match, Matches};
 

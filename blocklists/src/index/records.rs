@@ -41,6 +41,10 @@ impl Record {
         self.entry & !REDUNDANT
     }
 
+    fn coarse(&self) -> usize {
+        (self.high >> 24) as usize
+    }
+
     pub(super) fn is_redundant(&self) -> bool {
         self.entry & REDUNDANT != 0
     }
@@ -52,77 +56,128 @@ impl Record {
 
 /// Coarse partitions, by the upper eight bits of the position.
 const COARSE: usize = 256;
-/// Records that are allocated together: small enough that half-filled ones do not matter.
-const CHUNK: usize = 256;
 /// Records that are worth a sort of their own.
 const WORTH: usize = 16 << 10;
 
-/// Records, roughly sorted while they come in.
+/// Records as they come in. One vector, that grows where it lies (large allocations are remapped, not copied) and is
+/// sorted where it lies: a second copy would be the difference between an update that fits a router and one that does
+/// not.
 pub(super) struct Records {
-    coarse: Vec<Vec<Vec<Record>>>,
-    len: usize,
+    all: Vec<Record>,
+    /// Records in each coarse partition.
+    counts: [usize; COARSE],
 }
 
 impl Records {
     pub(super) fn new() -> Self {
         Self {
-            coarse: vec![Vec::new(); COARSE],
-            len: 0,
+            all: Vec::new(),
+            counts: [0; COARSE],
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.len
+        self.all.len()
     }
 
     pub(super) fn push(&mut self, record: Record) {
-        let Some(chunks) = self.coarse.get_mut((record.high >> 24) as usize) else {
-            return;
-        };
-        self.len += 1;
-        match chunks.last_mut() {
-            Some(chunk) if chunk.len() < CHUNK => chunk.push(record),
-            _ => {
-                let mut chunk = Vec::with_capacity(CHUNK);
-                chunk.push(record);
-                chunks.push(chunk);
-            }
+        if let Some(count) = self.counts.get_mut(record.coarse()) {
+            *count += 1;
         }
+        self.all.push(record);
     }
 
-    /// Groups of records in rising order of position, each to be sorted by itself; their number is a power of two.
-    /// Each chunk is let go as soon as it is copied.
-    pub(super) fn into_groups(self) -> Vec<Vec<Record>> {
-        let groups = (self.len / WORTH).next_power_of_two().clamp(1, COARSE);
-        let together = COARSE / groups;
-        let mut out = Vec::with_capacity(groups);
-        let mut coarse = self.coarse.into_iter();
-        for _ in 0..groups {
-            let parts: Vec<Vec<Vec<Record>>> = coarse.by_ref().take(together).collect();
-            let mut group = Vec::with_capacity(parts.iter().flatten().map(Vec::len).sum());
-            for chunk in parts.into_iter().flatten() {
-                group.extend(chunk);
-            }
-            out.push(group);
+    /// Moves each record into its coarse partition, in place (American flag sort: McIlroy, Bostic and McIlroy 1993), and
+    /// puts neighbouring ones together to groups worth sorting. Their number is a power of two.
+    pub(super) fn into_groups(self) -> Groups {
+        let Self { mut all, counts } = self;
+        let (mut heads, mut ends) = ([0; COARSE], [0; COARSE]);
+        let mut end = 0;
+        for ((head, last), count) in heads.iter_mut().zip(&mut ends).zip(counts) {
+            *head = end;
+            end += count;
+            *last = end;
         }
-        out
+        for own in 0..COARSE {
+            let last = ends.get(own).copied().unwrap_or(0);
+            while let Some(&at) = heads.get(own).filter(|&&at| at < last) {
+                let Some(home) = all.get(at).map(Record::coarse) else {
+                    break;
+                };
+                let Some(head) = heads.get_mut(home).filter(|head| **head < all.len()) else {
+                    break;
+                };
+                all.swap(at, *head); // with itself where it is at home
+                *head += 1;
+            }
+        }
+        let groups = (all.len() / WORTH).next_power_of_two().clamp(1, COARSE);
+        let ends = ends
+            .iter()
+            .copied()
+            .skip(COARSE / groups - 1)
+            .step_by(COARSE / groups);
+        Groups {
+            ends: ends.collect(),
+            all,
+        }
     }
 }
 
-/// The records with this key in sorted `groups`.
-pub(super) fn find(groups: &mut [Vec<Record>], key: Key) -> &mut [Record] {
-    let Ok(group) = usize::try_from((key.position * groups.len() as u64) >> super::key::BITS) else {
-        return &mut [];
-    };
-    let Some(group) = groups.get_mut(group) else {
-        return &mut [];
-    };
-    let from = group.partition_point(|record| record.key() < key);
-    let until = from
-        + group
-            .get(from..)
-            .map_or(0, |rest| rest.partition_point(|record| record.key() == key));
-    group.get_mut(from..until).unwrap_or_default()
+/// Records in groups of rising position; inside a group in order once that is sorted.
+pub(super) struct Groups {
+    all: Vec<Record>,
+    /// Where each group ends.
+    ends: Vec<usize>,
+}
+
+impl Groups {
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub(super) fn slices(&self) -> Vec<&[Record]> {
+        let mut from = 0;
+        self.ends
+            .iter()
+            .map(|&end| {
+                let group = self.all.get(from..end).unwrap_or_default();
+                from = end;
+                group
+            })
+            .collect()
+    }
+
+    pub(super) fn slices_mut(&mut self) -> Vec<&mut [Record]> {
+        let (mut rest, mut from) = (self.all.as_mut_slice(), 0);
+        let mut groups = Vec::with_capacity(self.ends.len());
+        for &end in &self.ends {
+            let (group, behind) = rest.split_at_mut((end - from).min(rest.len()));
+            groups.push(group);
+            (rest, from) = (behind, end);
+        }
+        groups
+    }
+
+    /// The records with this key; the groups are sorted.
+    pub(super) fn find(&mut self, key: Key) -> &mut [Record] {
+        let group = usize::try_from((key.position * self.ends.len() as u64) >> super::key::BITS).unwrap_or(0);
+        let start = group
+            .checked_sub(1)
+            .and_then(|before| self.ends.get(before))
+            .copied()
+            .unwrap_or(0);
+        let end = self.ends.get(group).copied().unwrap_or(start);
+        let Some(group) = self.all.get_mut(start..end) else {
+            return &mut [];
+        };
+        let from = group.partition_point(|record| record.key() < key);
+        let until = from
+            + group
+                .get(from..)
+                .map_or(0, |rest| rest.partition_point(|record| record.key() == key));
+        group.get_mut(from..until).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]
@@ -143,19 +198,19 @@ mod tests {
         assert_eq!(records.len(), 100_000);
         let mut groups = records.into_groups();
         assert!(groups.len().is_power_of_two() && groups.len() > 1);
-        for group in &mut groups {
+        for group in groups.slices_mut() {
             group.sort_unstable();
         }
-        let all: Vec<Record> = groups.iter().flatten().copied().collect();
+        let all = groups.slices().concat();
         assert!(all.is_sorted() && all.len() == 100_000);
         for number in (0..100_000).step_by(997) {
-            let found = find(&mut groups, key(u64::from(number)));
+            let found = groups.find(key(u64::from(number)));
             assert_eq!(found.len(), 1);
             assert_eq!((found[0].entry(), found[0].line), (number, number + 1));
             assert_eq!(found[0].key(), key(u64::from(number)));
             found[0].mark_redundant();
             assert!(found[0].is_redundant() && found[0].entry() == number);
         }
-        assert!(find(&mut groups, key(1 << 40)).is_empty());
+        assert!(groups.find(key(1 << 40)).is_empty());
     }
 }

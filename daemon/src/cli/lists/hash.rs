@@ -11,7 +11,7 @@ use isigurt_blocklists::rule::{Pattern, Rule};
 
 use super::super::Cli;
 use super::compile::{Line, Table};
-use super::{Compile, beside};
+use super::{Compile, write_whole};
 
 /// Hashes that were collected: hash, and whether the name alone is meant.
 struct Hashing {
@@ -82,14 +82,10 @@ pub(super) fn run(cli: &Cli, options: &Compile) -> Result<(), String> {
         text.push('\n');
     }
     let output = &options.output;
-    let next = beside(output, ".next");
-    let write = || {
-        let mut out = File::create(&next)?;
-        out.write_all(text.as_bytes())?;
-        out.sync_all()?;
-        std::fs::rename(&next, output)
-    };
-    write().map_err(|error: std::io::Error| format!("{}: {error}", output.display()))?;
+    write_whole(output, |out| {
+        out.write_all(text.as_bytes())
+            .map_err(|error| format!("{}: {error}", output.display()))
+    })?;
     cli.print(&Table {
         inputs,
         output: format!("{} (format {})", output.display(), Format::Hashed),

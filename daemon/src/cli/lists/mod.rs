@@ -1,6 +1,7 @@
 //! `isigurtd lists …`: compile lists and try names on them.
 
 mod compile;
+mod delta;
 mod hash;
 mod test;
 
@@ -17,6 +18,41 @@ pub(super) enum Command {
     Status,
     /// Read lists, report on their lines, and compile them into one index
     Compile(Compile),
+    /// Write lists as one list in canonical form: sorted, none twice, the same rules always the same octets
+    Canonical {
+        /// List files
+        #[arg(required = true)]
+        inputs: Vec<PathBuf>,
+        /// The file to write
+        #[arg(short, long)]
+        output: PathBuf,
+        /// Format of the lists
+        #[arg(long, default_value = "auto")]
+        format: Format,
+        /// Whether a bare name means all names below it too
+        #[arg(long)]
+        subdomains: Option<bool>,
+    },
+    /// Write what changed between two versions of a canonical list
+    Diff {
+        /// The old version
+        old: PathBuf,
+        /// The new version
+        new: PathBuf,
+        /// The file to write
+        #[arg(short, long)]
+        output: PathBuf,
+    },
+    /// Make the new version of a canonical list out of the old one and what changed
+    Apply {
+        /// The old version
+        old: PathBuf,
+        /// What changed
+        delta: PathBuf,
+        /// The file to write
+        #[arg(short, long)]
+        output: PathBuf,
+    },
     /// Try a name on a list, compiled or not
     Test {
         /// The list or index
@@ -62,6 +98,14 @@ pub(super) fn run(cli: &Cli, command: &Command) -> Result<(), String> {
         Command::Status => status(cli),
         Command::Compile(options) if options.hash => hash::run(cli, options),
         Command::Compile(options) => compile::run(cli, options),
+        Command::Canonical {
+            inputs,
+            output,
+            format,
+            subdomains,
+        } => delta::canonical(cli, inputs, output, *format, *subdomains),
+        Command::Diff { old, new, output } => delta::diff(cli, old, new, output),
+        Command::Apply { old, delta, output } => delta::apply(cli, old, delta, output),
         Command::Test { file, name, qtype } => test::run(cli, file, name, qtype),
     }
 }
@@ -88,6 +132,25 @@ fn id_of(file: &Path) -> String {
 /// The file of lines beside an index.
 fn lines_of(index: &Path) -> PathBuf {
     beside(index, ".lines")
+}
+
+/// Writes a file whole or not at all: under another name first.
+fn write_whole(
+    file: &Path,
+    write: impl FnOnce(&mut std::io::BufWriter<std::fs::File>) -> Result<(), String>,
+) -> Result<(), String> {
+    let failed = |error: std::io::Error| format!("{}: {error}", file.display());
+    let next = beside(file, ".next");
+    let mut out = std::io::BufWriter::new(std::fs::File::create(&next).map_err(failed)?);
+    let written = write(&mut out).and_then(|()| {
+        let out = out.into_inner().map_err(|error| failed(error.into_error()))?;
+        out.sync_all().map_err(failed)?;
+        std::fs::rename(&next, file).map_err(failed)
+    });
+    if written.is_err() {
+        let _ = std::fs::remove_file(&next);
+    }
+    written
 }
 
 fn beside(file: &Path, ending: &str) -> PathBuf {
