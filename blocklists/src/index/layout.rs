@@ -180,8 +180,8 @@ pub(super) struct Layout {
     pub(super) filter: Filter,
     /// Slot and set of those whose set does not fit an octet.
     pub(super) wide: Vec<u8>,
-    /// Lines of further entries: slot, entry, line.
-    pub(super) rows: Vec<(u32, u32, u32)>,
+    /// Lines of further entries.
+    pub(super) rows: lines::Rows,
 }
 
 /// One group laid out; slots count from its first.
@@ -218,7 +218,7 @@ pub(super) fn write<W: Write + Seek, L: Write + Seek>(
         directory: 0_u32.to_le_bytes().to_vec(),
         filter: Filter::new(plan.names, FILTER_BITS),
         wide: Vec::new(),
-        rows: Vec::new(),
+        rows: lines::Rows::default(),
     };
     let per_group = plan.partitions / u32::try_from(groups.len().max(1)).unwrap_or(1);
     let numbered: Vec<(u32, &[Record])> = (0..).step_by(per_group as usize).zip(groups.slices()).collect();
@@ -238,11 +238,9 @@ pub(super) fn write<W: Write + Seek, L: Write + Seek>(
             layout.wide.extend_from_slice(&(slots + slot).to_le_bytes());
             layout.wide.extend_from_slice(&set.to_le_bytes());
         }
-        layout.rows.extend(
-            part.rows
-                .into_iter()
-                .map(|(slot, entry, line)| (slots + slot, entry, line)),
-        );
+        for (slot, entry, line) in part.rows {
+            layout.rows.push(slots + slot, entry, line);
+        }
         let written = file.write(&part.buckets).and_then(|()| lines.slots(&part.lines));
         failed = failed.take().or(written.err());
     });
@@ -302,8 +300,11 @@ impl Part {
                 slots.push((name.key.fingerprint, set));
                 self.lines.extend_from_slice(&name.line.to_le_bytes());
                 let lines = more.get(name.more.clone()).unwrap_or_default();
-                self.rows
-                    .extend((1..).zip(lines).map(|(entry, &line)| (slot, entry, line)));
+                for (entry, &line) in (1..).zip(lines) {
+                    if name.line.checked_add(entry) != Some(line) {
+                        self.rows.push((slot, entry, line));
+                    }
+                }
             }
             self.lines.resize(self.lines.len() + (SLOTS - slots.len()) * 4, 0);
             self.buckets.extend_from_slice(&table::octets(&slots));

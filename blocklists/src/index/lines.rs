@@ -5,7 +5,8 @@
 //! · BLAKE3 of all that follows (32) · line of each slot's first entry (u32) · rows: slot, entry, line (u32 each)
 //! ```
 //!
-//! Slots of the index have one entry nearly always; the lines of further entries stand in the rows, in order.
+//! Slots of the index have one entry nearly always. Further entries stand on the lines behind the first one's, as the two
+//! records of a name in an RPZ zone do, or else in the rows, which are in order.
 
 use std::io::{self, Seek, SeekFrom, Write};
 
@@ -90,10 +91,57 @@ impl Lines {
                 .get(place)
                 .map_or(0, |octets| u32::from_le_bytes(*octets))
         };
-        let found = rows
-            .binary_search_by_key(&(slot, entry), |row| (field(row, 0), field(row, 1)))
-            .ok()?;
-        rows.get(found).map(|row| field(row, 2))
+        match rows.binary_search_by_key(&(slot, entry), |row| (field(row, 0), field(row, 1))) {
+            Ok(found) => rows.get(found).map(|row| field(row, 2)),
+            Err(_) => self.line(slot, 0)?.checked_add(entry),
+        }
+    }
+}
+
+/// Lines of further entries, kept small while slots are laid out: each is three numbers of seven bits an octet.
+#[derive(Default)]
+pub(super) struct Rows {
+    octets: Vec<u8>,
+    slot: u32,
+    count: u64,
+}
+
+impl Rows {
+    /// Slots come in rising order.
+    pub(super) fn push(&mut self, slot: u32, entry: u32, line: u32) {
+        for mut number in [slot.wrapping_sub(self.slot), entry, line] {
+            loop {
+                let [low, ..] = (number & 0x7f).to_le_bytes();
+                number >>= 7;
+                self.octets.push(if number == 0 { low } else { low | 0x80 });
+                if number == 0 {
+                    break;
+                }
+            }
+        }
+        self.slot = slot;
+        self.count += 1;
+    }
+
+    /// Slot, entry and line of each.
+    fn iter(&self) -> impl Iterator<Item = [u32; 3]> {
+        let mut octets = self.octets.iter();
+        let mut number = move || {
+            let mut number = 0;
+            for place in 0.. {
+                let octet = *octets.next()?;
+                number |= u32::from(octet & 0x7f) << (7 * place);
+                if octet & 0x80 == 0 {
+                    break;
+                }
+            }
+            Some(number)
+        };
+        let mut slot = 0_u32;
+        std::iter::from_fn(move || {
+            slot = slot.wrapping_add(number()?);
+            Some([slot, number()?, number()?])
+        })
     }
 }
 
@@ -121,15 +169,13 @@ impl<W: Write + Seek> Writer<W> {
         self.out.write_all(octets)
     }
 
-    /// Writes the rows (slot, entry, line; in order) and the header.
-    pub(super) fn finish(mut self, rows: &[(u32, u32, u32)], identity: [u8; 16]) -> io::Result<()> {
-        for &(slot, entry, line) in rows {
-            let octets: Vec<u8> = [slot, entry, line]
-                .iter()
-                .flat_map(|part| part.to_le_bytes())
-                .collect();
-            self.hasher.update(&octets);
-            self.out.write_all(&octets)?;
+    /// Writes the rows and the header.
+    pub(super) fn finish(mut self, rows: &Rows, identity: [u8; 16]) -> io::Result<()> {
+        for numbers in rows.iter() {
+            for number in numbers {
+                self.hasher.update(&number.to_le_bytes());
+                self.out.write_all(&number.to_le_bytes())?;
+            }
         }
         let mut header = Vec::with_capacity(HEADER);
         header.extend_from_slice(MAGIC);
@@ -137,10 +183,26 @@ impl<W: Write + Seek> Writer<W> {
         header.extend_from_slice(&[0; 6]);
         header.extend_from_slice(&identity);
         header.extend_from_slice(&self.slots.to_le_bytes());
-        header.extend_from_slice(&(rows.len() as u64).to_le_bytes());
+        header.extend_from_slice(&rows.count.to_le_bytes());
         header.extend_from_slice(self.hasher.finalize().as_bytes());
         self.out.seek(SeekFrom::Start(0))?;
         self.out.write_all(&header)?;
         self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_come_back_as_they_went_in() {
+        let mut rows = Rows::default();
+        let all = [[0, 1, 7], [0, 2, u32::MAX], [5, 1, 128], [u32::MAX, 300, 0]];
+        for [slot, entry, line] in all {
+            rows.push(slot, entry, line);
+        }
+        assert_eq!(rows.iter().collect::<Vec<_>>(), all);
+        assert_eq!(rows.count, 4);
     }
 }
