@@ -429,3 +429,102 @@ fn a_list_that_breaks_off_leaves_nothing_behind() {
     };
     assert!(!blocked("a.test") && blocked("x.b.test"));
 }
+
+/// The shared lists beside the workspace, where they are.
+fn real_lists() -> Vec<std::path::PathBuf> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/lists");
+    let (mut found, mut open) = (Vec::new(), vec![root]);
+    while let Some(folder) = open.pop() {
+        let Ok(entries) = std::fs::read_dir(&folder) else {
+            continue;
+        };
+        for entry in entries.flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_none_or(|extension| extension != "csv") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn every_rule_of_every_real_list_is_decided_as_the_reference_decides() {
+    use isigurt_blocklists::rule::Pattern;
+    let lists = real_lists();
+    if lists.is_empty() {
+        return eprintln!("skipped: no shared lists beside the workspace");
+    }
+    let (mut rules, mut asked) = (0, 0);
+    for file in &lists {
+        let octets = std::fs::read(file).unwrap();
+        let list = read::read(&octets, Format::Auto, None).unwrap();
+        let mut compiler = Compiler::new(Seed([23; 32]), octets.len() as u64);
+        let tag = compiler.tag(TagKind::Category, "c").unwrap();
+        let info = ListInfo {
+            id: "l".into(),
+            tag,
+            origin: "l".into(),
+            format: list.format,
+            version: String::new(),
+        };
+        let source: std::sync::Arc<[u8]> = octets.into();
+        let (format, report) = compiler
+            .read(
+                info.clone(),
+                source,
+                isigurt_blocklists::index::Reading::default(),
+            )
+            .unwrap();
+        assert_eq!(
+            (format, report.refused()),
+            (list.format, list.report.refused()),
+            "{file:?}"
+        );
+        let (index, lines) = compiler.into_index(2).unwrap();
+        // Only rules at a name's suffixes and regular expressions can speak of it: the reference gets these.
+        let mut by_name: std::collections::HashMap<Name, Vec<Located>> = std::collections::HashMap::new();
+        let mut regexes = Vec::new();
+        for located in &list.rules {
+            match &located.rule.pattern {
+                Pattern::Exact(name) | Pattern::Suffix(name) | Pattern::Below(name) => {
+                    by_name.entry(name.clone()).or_default().push(located.clone());
+                }
+                _ => regexes.push(located.clone()),
+            }
+        }
+        // Expressions are compiled anew for each name by the reference: fewer names where there are some.
+        let step = if regexes.is_empty() {
+            1
+        } else {
+            by_name.len() / 40 + 1
+        };
+        for name in by_name.keys().step_by(step) {
+            for text in [name.to_string(), format!("x9.{name}"), format!("x9{name}")] {
+                let Ok(name) = Name::parse(&text) else { continue };
+                let mut speaking: Vec<Located> = name
+                    .as_ref()
+                    .suffixes()
+                    .filter_map(|suffix| by_name.get(&suffix.to_name()))
+                    .flatten()
+                    .chain(&regexes)
+                    .cloned()
+                    .collect();
+                speaking.sort_by_key(|located| located.line);
+                let mut reference = Reference::default();
+                reference.add(TagKind::Category, info.clone(), list.hash_key, &speaking);
+                assert_eq!(
+                    said(&index, &lines, name.as_ref(), 1).verdicts(),
+                    reference.lookup(name.as_ref(), 1).verdicts(),
+                    "{text} of {file:?}"
+                );
+                asked += 1;
+            }
+        }
+        rules += list.rules.len();
+    }
+    eprintln!("{} lists, {rules} rules, {asked} names compared", lists.len());
+}

@@ -32,7 +32,9 @@ impl Flat {
         let mut bucket = self.bucket(key);
         loop {
             let slots = &self.0[bucket];
-            let equal = slots.iter().fold(false, |any, slot| any | (*slot == slot_of(key)));
+            let equal = slots
+                .iter()
+                .fold(false, |any, slot| any | (*slot == slot_of(key)));
             if equal {
                 return true;
             }

@@ -1,7 +1,9 @@
 //! Structures that could hold a domain index, built from the same names and asked the same questions.
 //!
-//! Every structure answers "which of the 255 rule sets, if any, stands at this name or above it", for names of 2 to 5
-//! labels; suffixes of one label are not looked up. Prints a Markdown table.
+//! Every structure says which of up to 255 rule sets stand at a name and above it, for names of 2 to 5 labels; suffixes of
+//! one label are not looked up, all others are, also behind a match, because an exception may stand further down. Prints a
+//! Markdown table. The index is built from text, as lists come, and its peak holds that text; the others are built from
+//! names that are parsed already.
 #![forbid(unsafe_code)]
 
 mod flat;
@@ -40,8 +42,9 @@ fn main() {
         let reference = rows::HashedNames::<std::hash::RandomState>::build(&listed);
         let mut lengthened = |name: String| {
             let labels = 1 + name.matches('.').count() as u64;
-            (0..random.below(6_u64.saturating_sub(labels).clamp(1, 4)))
-                .fold(name, |name, place| format!("{}.{name}", ["www", "cdn7", "a"][place as usize]))
+            (0..random.below(6_u64.saturating_sub(labels).clamp(1, 4))).fold(name, |name, place| {
+                format!("{}.{name}", ["www", "cdn7", "a"][place as usize])
+            })
         };
         let step = listed.len() / ASKED;
         let hits: Vec<Name> = listed
@@ -51,13 +54,16 @@ fn main() {
             .map(|name| Name::parse(&lengthened(name.to_string())).unwrap())
             .collect();
         let mut other = Random(SEED + 1);
-        let misses: Vec<Name> = std::iter::repeat_with(|| Name::parse(&lengthened(domain(&mut other))).unwrap())
-            .filter(|name| !reference.contains(name.as_ref()))
-            .take(ASKED)
-            .collect();
+        let misses: Vec<Name> =
+            std::iter::repeat_with(|| Name::parse(&lengthened(domain(&mut other))).unwrap())
+                .filter(|name| !reference.contains(name.as_ref()))
+                .take(ASKED)
+                .collect();
         drop(reference);
         println!("\n{} M rules\n", rules / 1_000_000);
-        println!("| structure | octets a rule | miss, ns | hit, ns | cold hit, µs | build, s | peak while building, octets a rule |");
+        println!(
+            "| structure | octets a rule | miss, ns | hit, ns | cold hit, µs | build, s | peak while building, octets a rule |"
+        );
         println!("| --- | --- | --- | --- | --- | --- | --- |");
         for (what, build) in rows::all() {
             measure(what, build, &listed, &hits, &misses);
@@ -85,7 +91,10 @@ fn measure(what: &str, build: rows::Build, listed: &[Name], hits: &[Name], misse
 
 /// Median of nine passes, nanoseconds a name. Octets of the names lie one behind the other.
 fn ask(structure: &dyn Structure, names: &[Name], expected: usize) -> f64 {
-    let octets: Vec<u8> = names.iter().flat_map(|name| name.as_ref().wire().to_vec()).collect();
+    let octets: Vec<u8> = names
+        .iter()
+        .flat_map(|name| name.as_ref().wire().to_vec())
+        .collect();
     let mut at = 0;
     let names: Vec<NameRef<'_>> = names
         .iter()
@@ -100,7 +109,10 @@ fn ask(structure: &dyn Structure, names: &[Name], expected: usize) -> f64 {
             let found = names.iter().filter(|name| structure.contains(**name)).count();
             let spent = started.elapsed();
             // A filter alone may be wrong; every other structure must not.
-            assert!(found >= expected && found <= expected + names.len() / 10, "{found} found, {expected} expected");
+            assert!(
+                found >= expected && found <= expected + names.len() / 10,
+                "{found} found, {expected} expected"
+            );
             spent.as_nanos() as f64 / names.len() as f64
         })
         .skip(3)

@@ -30,17 +30,33 @@ pub(crate) fn all() -> Vec<(&'static str, Build)> {
         ("`HashMap<Box<[u8]>, u32>`, foldhash", |names| {
             Box::new(HashedNames::<foldhash::quality::RandomState>::build(names))
         }),
-        ("hashbrown table of 64-bit fingerprints", |names| Box::new(Table::build(names))),
-        ("sorted 64-bit fingerprints, directory of upper bits", |names| Box::new(Sorted::build(names))),
-        ("`fst`, labels from the right, one walk", |names| Box::new(Transducer::build(names))),
-        ("PtrHash, 56-bit fingerprint, rule set", |names| Box::new(Perfect::build(names))),
-        ("flat buckets, load 0.85", |names| Box::new(FlatOnly::build(names))),
+        ("hashbrown table of 64-bit fingerprints", |names| {
+            Box::new(Table::build(names))
+        }),
+        ("sorted 64-bit fingerprints, directory of upper bits", |names| {
+            Box::new(Sorted::build(names))
+        }),
+        ("`fst`, labels from the right, one walk", |names| {
+            Box::new(Transducer::build(names))
+        }),
+        ("PtrHash, 56-bit fingerprint, rule set", |names| {
+            Box::new(Perfect::build(names))
+        }),
+        ("flat buckets, load 0.85", |names| {
+            Box::new(FlatOnly::build(names))
+        }),
         ("fuse8 in front of flat buckets, SipHash-1-3-128", |names| {
             Box::new(FuseFlat::<Sip>::build(names))
         }),
-        ("fuse8 in front of flat buckets", |names| Box::new(FuseFlat::<Polynomial>::build(names))),
-        ("fuse8 alone (0.4 % of suffixes wrong)", |names| Box::new(FuseOnly::build(names))),
-        ("**gate, filter, cuckoo buckets (the index)**", |names| Box::new(Compiled::build(names))),
+        ("fuse8 in front of flat buckets", |names| {
+            Box::new(FuseFlat::<Polynomial>::build(names))
+        }),
+        ("fuse8 alone (0.4 % of suffixes wrong)", |names| {
+            Box::new(FuseOnly::build(names))
+        }),
+        ("**gate, filter, cuckoo buckets (the index)**", |names| {
+            Box::new(Compiled::build(names))
+        }),
     ]
 }
 
@@ -69,7 +85,8 @@ pub(crate) fn hashing(hits: &[Name], misses: &[Name]) {
 /// A way to hash every suffix of two labels or more.
 pub(crate) trait Hashing {
     fn new() -> Self;
-    /// Calls `ask` with each suffix' key, shortest first, until it says yes.
+    /// Calls `ask` with every suffix' key, shortest first, and says whether it ever said yes. It does not stop there: an
+    /// exception may stand further down.
     fn each(&self, name: NameRef<'_>, ask: impl FnMut(Key) -> bool) -> bool;
 
     fn key(&self, name: &Name) -> Key {
@@ -96,8 +113,12 @@ impl Hashing for Polynomial {
 
     #[inline]
     fn each(&self, name: NameRef<'_>, mut ask: impl FnMut(Key) -> bool) -> bool {
-        self.0
-            .each(name, |depth, position, fingerprint| depth > 1 && ask((position << 16, fingerprint)))
+        let mut any = false;
+        self.0.each(name, |depth, position, fingerprint| {
+            any |= depth > 1 && ask((position << 16 | fingerprint & 0xffff, fingerprint));
+            false
+        });
+        any
     }
 }
 
@@ -119,18 +140,16 @@ impl Hashing for Sip {
             count += 1;
             at += usize::from(wire[at]) + 1;
         }
-        let mut state = (7_u64, 9_u64);
+        let (mut state, mut any) = ((7_u64, 9_u64), false);
         for place in (0..count).rev() {
             let start = usize::from(starts[place]);
             let mut hasher = SipHasher13::new_with_keys(state.0, state.1);
             hasher.write(&wire[start..=start + usize::from(wire[start])]);
             let hash = hasher.finish128();
             state = (hash.h1, hash.h2);
-            if place + 1 < count && ask(state) {
-                return true;
-            }
+            any |= place + 1 < count && ask(state);
         }
-        false
+        any
     }
 }
 
@@ -148,12 +167,18 @@ impl<S: BuildHasher + Default> HashedNames<S> {
 impl<S: BuildHasher> Structure for HashedNames<S> {
     fn contains(&self, name: NameRef<'_>) -> bool {
         // The top-level domain alone is no rule in any of the lists.
-        name.suffixes()
-            .any(|suffix| suffix.parent().is_some_and(|parent| !parent.is_root()) && self.0.contains_key(suffix.wire()))
+        name.suffixes().fold(false, |any, suffix| {
+            any | (suffix.parent().is_some_and(|parent| !parent.is_root())
+                && self.0.contains_key(suffix.wire()))
+        })
     }
 
     fn octets(&self) -> usize {
-        let names: usize = self.0.keys().map(|name| (name.len() + 8).next_multiple_of(16)).sum();
+        let names: usize = self
+            .0
+            .keys()
+            .map(|name| (name.len() + 8).next_multiple_of(16))
+            .sum();
         names + self.0.capacity() * 8 / 7 * (size_of::<(Box<[u8]>, u32)>() + 1)
     }
 }
@@ -177,8 +202,9 @@ impl Table {
 
 impl Structure for Table {
     fn contains(&self, name: NameRef<'_>) -> bool {
-        self.hashing
-            .each(name, |key| self.table.find(key.0, |held| held.0 == key.1).is_some())
+        self.hashing.each(name, |key| {
+            self.table.find(key.0, |held| held.0 == key.1).is_some()
+        })
     }
 
     fn octets(&self) -> usize {
@@ -197,7 +223,11 @@ struct Sorted {
 impl Sorted {
     fn build(names: &[Name]) -> Self {
         let hashing = Polynomial::new();
-        let mut fingerprints: Vec<u64> = hashing.keys(names).iter().map(|key| key.0 ^ key.1 >> 32).collect();
+        let mut fingerprints: Vec<u64> = hashing
+            .keys(names)
+            .iter()
+            .map(|key| key.0 ^ key.1 >> 32)
+            .collect();
         fingerprints.sort_unstable();
         let bits = names.len().ilog2() - 2;
         let shift = 64 - bits;
@@ -221,7 +251,10 @@ impl Structure for Sorted {
             let top = (wanted >> self.shift) as usize;
             let from = self.directory[top] as usize;
             let range = &self.fingerprints[from..self.directory[top + 1] as usize];
-            range.iter().position(|held| *held == wanted).is_some_and(|place| self.sets[from + place] != 0)
+            range
+                .iter()
+                .position(|held| *held == wanted)
+                .is_some_and(|place| self.sets[from + place] != 0)
         })
     }
 
@@ -255,18 +288,18 @@ impl Transducer {
 
 impl Structure for Transducer {
     fn contains(&self, name: NameRef<'_>) -> bool {
-        let labels: smallvec_like::Labels<'_> = smallvec_like::Labels::of(name);
-        let mut node = self.0.root();
+        let labels: labels::Labels<'_> = labels::Labels::of(name);
+        let (mut node, mut any) = (self.0.root(), false);
         for label in labels.from_the_right() {
             for &octet in label.iter().chain(b".") {
-                let Some(place) = node.find_input(octet) else { return false };
+                let Some(place) = node.find_input(octet) else {
+                    return any;
+                };
                 node = self.0.node(node.transition(place).addr);
             }
-            if node.is_final() {
-                return true;
-            }
+            any |= node.is_final();
         }
-        false
+        any
     }
 
     fn octets(&self) -> usize {
@@ -275,7 +308,7 @@ impl Structure for Transducer {
 }
 
 /// Labels without an allocation.
-mod smallvec_like {
+mod labels {
     use isigurt_blocklists::name::NameRef;
 
     pub(super) struct Labels<'n>([&'n [u8]; 16], usize);
@@ -330,7 +363,10 @@ impl Structure for Perfect {
     }
 
     fn octets(&self) -> usize {
-        self.slots.len() * 8 + (self.function.bits_per_element().0 + self.function.bits_per_element().1) as usize * self.slots.len() / 8
+        self.slots.len() * 8
+            + (self.function.bits_per_element().0 + self.function.bits_per_element().1) as usize
+                * self.slots.len()
+                / 8
     }
 }
 
@@ -384,8 +420,9 @@ impl<H: Hashing> FuseFlat<H> {
 
 impl<H: Hashing> Structure for FuseFlat<H> {
     fn contains(&self, name: NameRef<'_>) -> bool {
-        self.hashing
-            .each(name, |key| self.fuse.contains(&(key.0 ^ key.1 << 8)) && self.flat.contains(&key))
+        self.hashing.each(name, |key| {
+            self.fuse.contains(&(key.0 ^ key.1 << 8)) && self.flat.contains(&key)
+        })
     }
 
     fn octets(&self) -> usize {
@@ -408,7 +445,8 @@ impl FuseOnly {
 
 impl Structure for FuseOnly {
     fn contains(&self, name: NameRef<'_>) -> bool {
-        self.hashing.each(name, |key| self.fuse.contains(&(key.0 ^ key.1 << 8)))
+        self.hashing
+            .each(name, |key| self.fuse.contains(&(key.0 ^ key.1 << 8)))
     }
 
     fn octets(&self) -> usize {
