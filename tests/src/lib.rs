@@ -10,15 +10,18 @@
     clippy::missing_panics_doc
 )]
 
-use std::fmt::Write as _;
+pub mod upstream;
+
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Output};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+pub use upstream::{Authority, Scripted};
 
 /// A built program of the workspace; builds it first, unless `ISIGURT_BIN_DIR` names a folder of built ones.
 pub fn program(name: &str) -> PathBuf {
@@ -70,66 +73,6 @@ pub fn shared() -> Option<PathBuf> {
     folder.join("data").is_dir().then_some(folder)
 }
 
-/// A real authoritative server (NSD) that serves `tests/data/upstream.zone` as the root.
-#[derive(Debug)]
-pub struct Authority {
-    child: Child,
-    /// Where it serves.
-    pub address: SocketAddr,
-    _folder: TempDir,
-}
-
-impl Authority {
-    /// Starts it and waits until it answers.
-    pub fn start() -> Self {
-        Self::with_zone(&Path::new(env!("CARGO_MANIFEST_DIR")).join("data/upstream.zone"))
-    }
-
-    /// The same with another root zone.
-    pub fn with_zone(zone: &Path) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let address = free_address();
-        let own = folder.path().display();
-        let mut text = format!(
-            "server:\n  ip-address: {}@{}\n  username: \"\"\n  chroot: \"\"\n",
-            address.ip(),
-            address.port()
-        );
-        let _ = writeln!(
-            text,
-            "  zonesdir: \"{own}\"\n  pidfile: \"{own}/pid\"\n  xfrdfile: \"\"\n  zonelistfile: \"{own}/zones\""
-        );
-        let _ = writeln!(
-            text,
-            "  database: \"\"\n  server-count: 1\n  rrl-ratelimit: 0\nremote-control:\n  control-enable: no"
-        );
-        let _ = writeln!(text, "zone:\n  name: \".\"\n  zonefile: \"{}\"", zone.display());
-        let file = folder.path().join("nsd.conf");
-        std::fs::write(&file, text).unwrap();
-        let child = Command::new(system("nsd"))
-            .args(["-d", "-c"])
-            .arg(&file)
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let authority = Self {
-            child,
-            address,
-            _folder: folder,
-        };
-        wait_for("nsd", || {
-            ask_udp(address, &query("up.example", 1), Duration::from_millis(200)).is_some()
-        });
-        authority
-    }
-}
-
-impl Drop for Authority {
-    fn drop(&mut self) {
-        terminate(&mut self.child);
-    }
-}
-
 /// A running gateway.
 #[derive(Debug)]
 pub struct Gateway {
@@ -146,6 +89,16 @@ impl Gateway {
     /// Starts one: `dns` goes into `[dns]`, `rest` behind it; `{dir}` stands for its folder. Each of `files` is written
     /// there first.
     pub fn start(upstream: SocketAddr, dns: &str, rest: &str, files: &[(&str, &str)]) -> Self {
+        Self::with_upstreams(&[upstream], dns, rest, files)
+    }
+
+    /// The same with several upstream servers, asked in this order.
+    pub fn with_upstreams(upstreams: &[SocketAddr], dns: &str, rest: &str, files: &[(&str, &str)]) -> Self {
+        let servers: Vec<String> = upstreams
+            .iter()
+            .map(|server| format!("\"udp://{server}\""))
+            .collect();
+        let servers = servers.join(", ");
         let folder = tempfile::tempdir().unwrap();
         let address = free_address();
         for (name, text) in files {
@@ -154,33 +107,24 @@ impl Gateway {
         let own = folder.path().display();
         let text = format!(
             "state_dir = \"{own}/state\"\n[dns]\nlisten = [\"{address}\"]\n{dns}\n[web]\nlisten = []\n[upstream]\n\
-             servers = [\"udp://{upstream}\"]\ntimeout_ms = 400\ndnssec = \"off\"\n{}",
+             servers = [{servers}]\nstrategy = \"sequential\"\ntimeout_ms = 400\n\
+             dnssec = \"off\"\n{}",
             rest.replace("{dir}", &own.to_string())
         );
         let config = folder.path().join("gateway.toml");
         std::fs::write(&config, text).unwrap();
-        let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let mut child = Command::new(program("isigurtd"))
-            .args(["run", "--config"])
-            .arg(&config)
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let up = || {
-            assert!(
-                child.try_wait().unwrap().is_none(),
-                "{}",
-                std::fs::read_to_string(folder.path().join("log")).unwrap()
-            );
-            ask_udp(address, &query("localhost", 1), Duration::from_millis(200)).is_some()
-        };
-        wait_for("isigurtd", up);
+        let child = launch(&config, folder.path(), address);
         Self {
             child,
             address,
             config,
             folder,
         }
+    }
+
+    /// Starts the program again after it ended, with a new log.
+    pub fn restart(&mut self) {
+        self.child = launch(&self.config, self.folder.path(), self.address);
     }
 
     /// A command of the same gateway.
@@ -224,13 +168,34 @@ impl Gateway {
     }
 }
 
+/// Starts the program and waits until it answers.
+fn launch(config: &Path, folder: &Path, address: SocketAddr) -> Child {
+    let log = std::fs::File::create(folder.join("log")).unwrap();
+    let mut child = Command::new(program("isigurtd"))
+        .args(["run", "--config"])
+        .arg(config)
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let up = || {
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "{}",
+            std::fs::read_to_string(folder.join("log")).unwrap()
+        );
+        ask_udp(address, &query("localhost", 1), Duration::from_millis(200)).is_some()
+    };
+    wait_for("isigurtd", up);
+    child
+}
+
 impl Drop for Gateway {
     fn drop(&mut self) {
         terminate(&mut self.child);
     }
 }
 
-fn terminate(child: &mut Child) {
+pub(crate) fn terminate(child: &mut Child) {
     if matches!(child.try_wait(), Ok(None)) {
         let _ = Command::new("kill").arg(child.id().to_string()).status();
         let started = Instant::now();
@@ -308,6 +273,12 @@ pub fn ask_tcp(to: SocketAddr, octets: &[u8], patience: Duration) -> Vec<u8> {
 /// Response code of a message.
 pub fn rcode(answer: &[u8]) -> u8 {
     answer[3] & 15
+}
+
+/// Whether a message has an A record with this address, in whatever section.
+pub fn has_address(answer: &[u8], address: [u8; 4]) -> bool {
+    let rdata = [&[0, 4][..], &address].concat();
+    answer.windows(6).any(|window| window == rdata)
 }
 
 /// Numbers that look random, from a printed seed.

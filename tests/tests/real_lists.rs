@@ -191,17 +191,25 @@ fn holds(expect: &serde_json::Value, answer: Option<&[u8]>) -> bool {
             let code = ["NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED"]
                 .iter()
                 .position(|name| expect["rcode"] == **name);
-            let answers = expect["answers"].as_array().into_iter().flatten();
+            let answers = expect["answers"].as_array();
+            let aliases = usize::from(expect["cname"].is_string());
             code.is_none_or(|code| code == usize::from(rcode(answer)))
+                && answers.is_none_or(|answers| answers.len() + aliases == usize::from(answer[7]))
                 && answers
+                    .into_iter()
+                    .flatten()
                     .filter_map(|one| one["data"].as_str())
                     .all(|data| address(data).unwrap_or(true))
         }
         _ => {
             let code = if expect["rcode"] == "NXDOMAIN" { 3 } else { 0 };
-            let pairs = expect["answers"].as_array().into_iter().flatten();
+            let pairs = expect["answers"].as_array();
+            // An empty list of answers is an expectation, too.
             rcode(answer) == code
+                && pairs.is_none_or(|pairs| pairs.len() == usize::from(answer[7]))
                 && pairs
+                    .into_iter()
+                    .flatten()
                     .filter_map(|pair| pair[1].as_str())
                     .all(|data| address(data).unwrap_or(true))
         }

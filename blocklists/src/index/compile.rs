@@ -11,6 +11,8 @@
 //! category is left out, and the names to see that with are not kept. The same lists in the same order with the same
 //! seed and time give the same octets, with any number of threads.
 
+mod redundant;
+
 use std::io::{self, Read, Seek, Write};
 use std::sync::Arc;
 
@@ -19,8 +21,8 @@ use regex::bytes::RegexBuilder;
 use super::file::{self, Section};
 use super::filter::Filter;
 use super::key::{Hasher, Key, Labels, Seed};
-use super::layout::{self, Context};
-use super::records::{Groups, Record, Records};
+use super::layout::{self, Context, Layout, Plan};
+use super::records::{Record, Records};
 use super::sets::{Action, Entry, MAX_ACTIONS, Numbered, Scope};
 use super::{
     FileError, Index, IndexError, Lines, ListFacts, ListInfo, Meta, REGEX_LIMIT, RegexRule, Tag, TagId,
@@ -429,51 +431,13 @@ impl Compiler {
             dead: &dead,
         };
         let plan = layout::plan(&groups, &context, threads);
-        let mut stats: Vec<ListStats> = plan
-            .lists
-            .iter()
-            .zip(redundant)
-            .map(|(counts, redundant)| ListStats {
-                kept: counts.kept,
-                duplicates: counts.duplicates,
-                redundant,
-            })
-            .collect();
-        for rule in &self.regexes {
-            if let Some(stats) = stats.get_mut(usize::from(rule.list)) {
-                stats.kept += 1;
-            }
-        }
+        let stats = self.stats(&plan, &redundant);
         let mut file = file::Writer::new(out)?;
         let mut lines = lines::Writer::new(lines_out)?;
         let layout = layout::write(&groups, &context, &plan, threads, &mut file, &mut lines)?;
-        file.section(Section::Directory, &layout.directory)?;
-        file.start(Section::Gate);
-        for octets in self.gate.octets() {
-            file.write(&octets)?;
-        }
-        file.end()?;
-        file.start(Section::Filter);
-        for octets in layout.filter.octets() {
-            file.write(&octets)?;
-        }
-        file.end()?;
-        file.section(Section::Wide, &layout.wide)?;
-        file.section(
-            Section::Sets,
-            &layout::offsets(&plan.sets.all, |entry| entry.to_le_bytes()),
-        )?;
-        let entries: Vec<u8> = self.entries.all.iter().flat_map(|entry| entry.octets()).collect();
-        file.section(Section::Entries, &entries)?;
-        let actions = self
-            .actions
-            .all
-            .iter()
-            .map(postcard::to_stdvec)
-            .collect::<Result<Vec<Vec<u8>>, _>>()
-            .map_err(io::Error::other)?;
-        file.section(Section::Actions, &layout::offsets(&actions, |octet| [*octet]))?;
+        drop(groups);
         let rules = stats.iter().map(|list| list.kept).sum();
+        self.write_rest(&mut file, &plan, &layout)?;
         let meta = self.meta(built_at, rules, plan.names, &stats);
         file.section(
             Section::Meta,
@@ -487,6 +451,55 @@ impl Compiler {
             names: plan.names,
             octets,
         })
+    }
+
+    fn stats(&self, plan: &Plan, redundant: &[u64]) -> Vec<ListStats> {
+        let mut stats: Vec<ListStats> = plan
+            .lists
+            .iter()
+            .zip(redundant)
+            .map(|(counts, &redundant)| ListStats {
+                kept: counts.kept,
+                duplicates: counts.duplicates,
+                redundant,
+            })
+            .collect();
+        for rule in &self.regexes {
+            if let Some(stats) = stats.get_mut(usize::from(rule.list)) {
+                stats.kept += 1;
+            }
+        }
+        stats
+    }
+
+    /// Writes the sections between the buckets and what the file says about itself.
+    fn write_rest<W: Write + Seek>(
+        &self,
+        file: &mut file::Writer<W>,
+        plan: &Plan,
+        layout: &Layout,
+    ) -> io::Result<()> {
+        file.section(Section::Directory, &layout.directory)?;
+        for (section, filter) in [(Section::Gate, &self.gate), (Section::Filter, &layout.filter)] {
+            file.start(section);
+            for octets in filter.octets() {
+                file.write(&octets)?;
+            }
+            file.end()?;
+        }
+        file.section(Section::Wide, &layout.wide)?;
+        let sets = layout::offsets(&plan.sets.all, |entry| entry.to_le_bytes());
+        file.section(Section::Sets, &sets)?;
+        let entries: Vec<u8> = self.entries.all.iter().flat_map(|entry| entry.octets()).collect();
+        file.section(Section::Entries, &entries)?;
+        let actions = self
+            .actions
+            .all
+            .iter()
+            .map(postcard::to_stdvec)
+            .collect::<Result<Vec<Vec<u8>>, _>>()
+            .map_err(io::Error::other)?;
+        file.section(Section::Actions, &layout::offsets(&actions, |octet| [*octet]))
     }
 
     /// Compiles into memory: for small lists and for tests.
@@ -515,58 +528,6 @@ impl Compiler {
             names,
         }
     }
-
-    /// Reads the lists again and marks the records of rules that stand below a rule of the same category. Gives the
-    /// number of such rules of each list.
-    fn mark_redundant(&self, groups: &mut Groups) -> Vec<u64> {
-        let mut counts = vec![0; self.lists.len()];
-        let Some(parents) = &self.parents else {
-            return counts;
-        };
-        for (list, count) in self.lists.iter().zip(0_u16..) {
-            let Some((source, reading)) = &list.source else {
-                continue;
-            };
-            if list.zone || list.hash.is_some() {
-                continue;
-            }
-            let mut visitor = Marking {
-                compiler: self,
-                parents,
-                list: count,
-                groups,
-                marked: 0,
-            };
-            // What cannot be read a second time keeps its rules, which is no harm.
-            if let Ok(input) = source.open() {
-                let _ = read::stream(input, reading.format, reading.subdomains, &mut visitor);
-            }
-            let marked = visitor.marked;
-            if let Some(count) = counts.get_mut(usize::from(count)) {
-                *count = marked;
-            }
-        }
-        counts
-    }
-
-    /// The group in which a list's rules may cover each other. None where the group has a zone too: there the depth
-    /// of a rule decides between its answer and that of the zone.
-    fn tag_of(&self, list: u16) -> Option<TagId> {
-        let list = self.lists.get(usize::from(list))?;
-        let zoned = || {
-            self.lists
-                .iter()
-                .any(|other| other.zone && !other.dead && other.info.tag == list.info.tag)
-        };
-        (!list.dead && list.hash.is_none() && !zoned()).then_some(list.info.tag)
-    }
-
-    /// Whether a record is a plain block by a living list of this group that is no zone.
-    fn is_plain_of(&self, record: &Record, tag: TagId) -> Option<Entry> {
-        let entry = *self.entries.all.get(record.entry() as usize)?;
-        let plain = entry.action == Action::PLAIN && !entry.void && entry.scope != Scope::NonTerminal;
-        (plain && self.tag_of(entry.list) == Some(tag)).then_some(entry)
-    }
 }
 
 /// Puts the rules of a list that is being read into the compiler.
@@ -590,76 +551,4 @@ impl Visitor for Adding<'_> {
     fn void(&mut self, rule: Rule) {
         self.compiler.rule(self.list, 0, rule, true);
     }
-}
-
-/// Marks the rules of a list, read again, that a parent covers.
-struct Marking<'c> {
-    compiler: &'c Compiler,
-    parents: &'c Filter,
-    list: u16,
-    groups: &'c mut Groups,
-    marked: u64,
-}
-
-impl Marking<'_> {
-    /// Whether a rule at this key covers all names below it for the group.
-    fn covers(&mut self, key: Key, tag: TagId) -> bool {
-        if !self.parents.contains(key) {
-            return false;
-        }
-        let compiler = self.compiler;
-        let records = self.groups.find(key);
-        // Where anything is void at this name, it is not looked into what.
-        let void = |record: &Record| {
-            let entry = compiler.entries.all.get(record.entry() as usize);
-            entry.is_none_or(|entry| entry.void)
-        };
-        !records.iter().any(void)
-            && records.iter().any(|record| {
-                compiler
-                    .is_plain_of(record, tag)
-                    .is_some_and(|entry| matches!(entry.scope, Scope::Suffix | Scope::Below))
-            })
-    }
-}
-
-impl Visitor for Marking<'_> {
-    fn rule(&mut self, _line: u32, rule: Rule) {
-        let (Pattern::Exact(name) | Pattern::Suffix(name) | Pattern::Below(name)) = &rule.pattern else {
-            return;
-        };
-        let Some(tag) = self.compiler.tag_of(self.list) else {
-            return;
-        };
-        if !Action::is_plain(&rule) {
-            return;
-        }
-        let name = name.as_ref();
-        let labels = Labels::of(name);
-        let mut state = Hasher::start();
-        for depth in 1..=labels.count {
-            let (start, end) = labels.at(depth);
-            state = self.compiler.hasher.label(state, name.wire(), start, end);
-            let key = self.compiler.hasher.key(state);
-            if depth == labels.count {
-                return;
-            }
-            if self.covers(key, tag) {
-                break;
-            }
-        }
-        let (key, ..) = self.compiler.hasher.name(name);
-        let compiler = self.compiler;
-        for record in self.groups.find(key) {
-            let own = compiler
-                .is_plain_of(record, tag)
-                .is_some_and(|entry| entry.list == self.list);
-            if own && !record.is_redundant() {
-                record.mark_redundant();
-                self.marked += 1;
-            }
-        }
-    }
-
-    fn void(&mut self, _rule: Rule) {}
 }
