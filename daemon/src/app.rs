@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use isigurt_blocklists::name::Name;
 use isigurt_blocklists::rule::LocalRecord;
 use isigurt_core::cache::Cache;
 use isigurt_core::snapshot::{Answers, Snapshot};
@@ -77,8 +76,10 @@ impl Edges {
         let mut edges = Self::inherited().map_err(StartError::Inherited)?;
         if edges.udp.is_empty() && edges.tcp.is_empty() {
             for &address in &config.dns.listen {
-                edges.bind(address)?;
+                edges.bind(address, config.dns.workers())?;
             }
+        } else {
+            edges.share(config.dns.workers()).map_err(StartError::Inherited)?;
         }
         let (addresses, chosen) = match &config.web.listen {
             Some(addresses) => (addresses.clone(), true),
@@ -114,17 +115,34 @@ impl Edges {
         Ok(edges)
     }
 
-    /// Binds both transports to one address; with port 0 to the same free port.
-    fn bind(&mut self, address: SocketAddr) -> Result<(), StartError> {
+    /// Has as many workers as are wanted receive from the sockets that were handed over.
+    fn share(&mut self, workers: usize) -> std::io::Result<()> {
+        let more = self
+            .udp
+            .iter()
+            .flat_map(|socket| (1..workers).map(|_| socket.try_clone()));
+        let more: Vec<UdpSocket> = more.collect::<Result<_, _>>()?;
+        self.udp.extend(more);
+        Ok(())
+    }
+
+    /// Binds both transports to one address, UDP once for each worker; with port 0 to the same free port. TCP, which
+    /// nobody can share, finds out whether another program has the address.
+    fn bind(&mut self, address: SocketAddr, workers: usize) -> Result<(), StartError> {
         let mut last = None;
         for _ in 0..if address.port() == 0 { 20 } else { 1 } {
-            let bound = bind_udp(address).and_then(|udp| {
-                let tcp = bind_tcp(udp.local_addr()?)?;
+            let bound = isigurt_udp::bind(address, workers > 1).and_then(|first| {
+                let address = first.local_addr()?;
+                let tcp = bind_tcp(address)?;
+                let others = (1..workers).map(|_| isigurt_udp::bind(address, true));
+                let udp: Vec<UdpSocket> = std::iter::once(Ok(first))
+                    .chain(others)
+                    .collect::<Result<_, _>>()?;
                 Ok((udp, tcp))
             });
             match bound {
                 Ok((udp, tcp)) => {
-                    self.udp.push(udp);
+                    self.udp.extend(udp);
                     self.tcp.push(tcp);
                     return Ok(());
                 }
@@ -137,16 +155,6 @@ impl Edges {
             last.unwrap_or_else(|| std::io::ErrorKind::AddrInUse.into()),
         ))
     }
-}
-
-fn bind_udp(address: SocketAddr) -> std::io::Result<UdpSocket> {
-    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::DGRAM, None)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?; // [::] beside 0.0.0.0
-    }
-    let _ = socket.set_recv_buffer_size(1 << 20); // bursts; the system may give less
-    socket.bind(&address.into())?;
-    Ok(socket.into())
 }
 
 fn bind_tcp(address: SocketAddr) -> std::io::Result<TcpListener> {
@@ -189,6 +197,7 @@ pub struct App {
     store: Store,
     worker: Worker,
     watch: Arc<Watch>,
+    workers: udp::Workers,
     doors: Vec<JoinHandle<()>>,
     dns: Vec<SocketAddr>,
     web: Vec<SocketAddr>,
@@ -229,11 +238,12 @@ impl App {
         let listen_error = |what, error| refused(what, SocketAddr::from(([0, 0, 0, 0], 0)), error);
 
         let mut doors = Vec::new();
-        let dns: Vec<SocketAddr> = edges
+        let mut dns: Vec<SocketAddr> = edges
             .udp
             .iter()
             .filter_map(|socket| socket.local_addr().ok())
             .collect();
+        dns.dedup(); // several workers share an address
         let web_at: Vec<SocketAddr> = edges
             .web
             .iter()
@@ -241,12 +251,9 @@ impl App {
             .collect();
         let files = Files::in_state(&config.state_dir);
         let watch = Arc::new(Watch::new(engine.clone(), dns.clone(), lists, files));
-        for socket in edges.udp {
-            udp::prepare(&socket).map_err(|error| listen_error("DNS on", error))?;
-            let socket =
-                tokio::net::UdpSocket::from_std(socket).map_err(|error| listen_error("DNS on", error))?;
-            doors.push(tokio::spawn(udp::serve(engine.clone(), socket)));
-        }
+        let runtime = tokio::runtime::Handle::current();
+        let workers = udp::Workers::start(&engine, edges.udp, &runtime)
+            .map_err(|error| listen_error("DNS on", error))?;
         for listener in edges.tcp {
             doors.push(tokio::spawn(tcp::serve(
                 engine.clone(),
@@ -267,6 +274,7 @@ impl App {
             store,
             worker,
             watch,
+            workers,
             doors,
             dns,
             web: web_at,
@@ -342,6 +350,8 @@ impl App {
         for door in &self.doors {
             door.abort();
         }
+        let mut workers = self.workers;
+        let _ = tokio::task::spawn_blocking(move || workers.stop()).await;
         let engine = self.watch.engine();
         for _ in 0..60 {
             if engine.idle() {
@@ -377,10 +387,10 @@ pub fn now() -> i64 {
 
 /// What the line reads.
 pub fn snapshot(config: &Config, rules: Rules) -> Snapshot {
-    let mut local: HashMap<Name, Vec<LocalRecord>> = HashMap::new();
+    let mut local: HashMap<Box<[u8]>, Vec<LocalRecord>> = HashMap::new();
     for record in &config.local.records {
         local
-            .entry(record.name.clone())
+            .entry(record.name.as_ref().wire().into())
             .or_default()
             .push(record.record.clone());
     }

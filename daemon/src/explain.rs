@@ -67,7 +67,7 @@ pub fn explain(
         lifted_by: Vec::new(),
         candidate_of: Vec::new(),
     };
-    if snapshot.local.contains_key(&name) {
+    if snapshot.local.contains_key(name.as_ref().wire()) {
         "local".clone_into(&mut explanation.verdict);
         return Ok(explanation);
     }

@@ -8,10 +8,12 @@ use smallvec::SmallVec;
 
 use super::file::{File, FileError, Section};
 use super::key::{Hasher, Key, Labels};
+use super::quick::Summary;
 use super::sets::{Action, ENTRY, Entry, Scope, WIDE};
 use super::table::{Found, Table};
 use super::{
-    ListFacts, ListInfo, Meta, Outcome, Place, REGEX_SET_LIMIT, Seed, Tag, TagId, TagKind, decide, filter,
+    ListFacts, ListInfo, Meta, Outcome, Place, REGEX_SET_LIMIT, Seed, Tag, TagId, TagKind, TagSet, decide,
+    filter,
 };
 use crate::name::{MAX_WIRE, Name, NameRef};
 use crate::read::Format;
@@ -35,6 +37,10 @@ pub struct Index {
     /// Places of hashed lists among the lists.
     hashed: Vec<(u16, HashKey)>,
     regexes: OnceLock<RegexSet>,
+    /// What the most frequent sets come to.
+    pub(super) summaries: Vec<Summary>,
+    /// The groups of each kind.
+    pub(super) kinds: [TagSet; 5],
 }
 
 /// A name at or above the one asked for, for which there are rules.
@@ -85,7 +91,7 @@ impl Index {
             .zip(&meta.facts)
             .filter_map(|(list, facts)| Some((list, facts.hash_key?)))
             .collect();
-        Ok(Self {
+        let mut index = Self {
             hasher: Hasher::new(&file.seed),
             meta,
             gate: file.section(Section::Gate),
@@ -98,8 +104,32 @@ impl Index {
             actions: file.section(Section::Actions),
             hashed,
             regexes: OnceLock::new(),
+            summaries: Vec::new(),
+            kinds: [TagSet::EMPTY; 5],
             file,
-        })
+        };
+        index.summarise();
+        Ok(index)
+    }
+
+    /// Whether a set of this number is stored.
+    pub(super) fn has_set(&self, set: u32) -> bool {
+        numbered(&self.sets, set, 4).is_some()
+    }
+
+    /// Whether regular expressions speak of this name.
+    pub fn has_expression_for(&self, name: NameRef<'_>) -> bool {
+        let Some(regexes) = self.regexes.get().filter(|_| !self.meta.regexes.is_empty()) else {
+            return false;
+        };
+        let mut text = Canonical::new();
+        match text.write(name) {
+            // A name with other octets than host names have is escaped where it is matched.
+            Some(starts) if starts.len() == name.labels().count() => {
+                text.suffix(0).is_some_and(|text| regexes.is_match(text))
+            }
+            _ => true,
+        }
     }
 
     /// Whether the octets start like an index.
@@ -314,7 +344,7 @@ impl Index {
     }
 
     /// The entries of a set.
-    fn set(&self, set: u32) -> impl Iterator<Item = Entry> + '_ {
+    pub(super) fn set(&self, set: u32) -> impl Iterator<Item = Entry> + '_ {
         numbered(&self.sets, set, 4)
             .unwrap_or_default()
             .as_chunks::<4>()

@@ -15,7 +15,7 @@
 //!
 //! An index is one file, compiled from lists ([`Compiler`]), mapped read-only and opened in microseconds
 //! ([`Index::open`]). A look-up walks the name from its top-level domain down, with one keyed hash that is extended
-//! label by label ([`key`]):
+//! label by label (`key.rs`):
 //!
 //! ```text
 //! last two labels ─▶ gate: does any list speak of a name at or below them? ─▶ no: done, after one memory access
@@ -23,9 +23,9 @@
 //! each further label ─▶ filter: may there be a rule at this name? ─▶ table: which set of rules ─▶ decide
 //! ```
 //!
-//! The gate and the filter are Bloom filters that cost one load a question ([`filter`]); the table holds 48-bit
-//! fingerprints in cache-line buckets ([`table`], with the probability of a wrong match); a slot's octet names a set
-//! of rules that is stored once ([`sets`]). Regular expressions stand beside the table and are tried together; hashed
+//! The gate and the filter are Bloom filters that cost one load a question (`filter.rs`); the table holds 48-bit
+//! fingerprints in cache-line buckets (`table.rs`, with the probability of a wrong match); a slot's octet names a set
+//! of rules that is stored once (`sets.rs`). Regular expressions stand beside the table and are tried together; hashed
 //! lists are looked up in the same table under the keyed hash of each suffix.
 //!
 #![doc = include_str!("../../benches/structures.md")]
@@ -38,6 +38,7 @@ mod key;
 mod layout;
 mod lines;
 mod lookup;
+mod quick;
 mod records;
 mod sets;
 mod table;
@@ -55,6 +56,7 @@ pub use file::{FileError, VERSION};
 pub use key::{Seed, SuffixKeys};
 pub use lines::Lines;
 pub use lookup::{Index, Match, Matches};
+pub use quick::Plain;
 
 /// Octets that the compiled form of one regular expression may take.
 pub const REGEX_LIMIT: usize = 256 << 10;
@@ -127,6 +129,35 @@ impl TagSet {
         self.0
             .get(usize::from(tag.0 >> 6))
             .is_some_and(|word| word >> (tag.0 & 63) & 1 == 1)
+    }
+
+    /// Adds all tags of another set.
+    pub fn extend(&mut self, other: &Self) {
+        for (word, more) in self.0.iter_mut().zip(other.0) {
+            *word |= more;
+        }
+    }
+
+    /// The tags that are in both sets.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let mut both = *self;
+        for (word, theirs) in both.0.iter_mut().zip(other.0) {
+            *word &= theirs;
+        }
+        both
+    }
+
+    /// Whether there is no tag in it.
+    pub fn is_empty(&self) -> bool {
+        self.0 == [0; 4]
+    }
+
+    /// The lowest tag.
+    pub fn first(&self) -> Option<TagId> {
+        let (place, word) = self.0.iter().enumerate().find(|(_, word)| **word != 0)?;
+        let bit = word.trailing_zeros() + u32::try_from(place).ok()? * 64;
+        u8::try_from(bit).ok().map(TagId)
     }
 
     /// Whether the two sets share a tag.

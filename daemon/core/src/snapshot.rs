@@ -78,8 +78,8 @@ pub struct Snapshot {
     pub answers: Answers,
     /// Zones that have servers of their own.
     pub forwarded: Vec<Name>,
-    /// Records of `[local]`.
-    pub local: HashMap<Name, Vec<LocalRecord>>,
+    /// Records of `[local]`, by the wire format of their names.
+    pub local: HashMap<Box<[u8]>, Vec<LocalRecord>>,
 }
 
 impl Snapshot {

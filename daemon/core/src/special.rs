@@ -69,6 +69,11 @@ const REVERSE_V6: &[&str] = &[
 /// What is said about `name` here, or `None` where it may be asked upstream. `forwarded` tells whether the
 /// configuration forwards the name's zone to servers of its own.
 pub fn special(name: NameRef<'_>, qtype: u16, forwarded: bool) -> Option<Special> {
+    // Nearly every name ends otherwise, and is done with here.
+    const TOP: [&[u8]; 6] = [b"localhost", b"invalid", b"onion", b"test", b"local", b"arpa"];
+    if !name.labels().last().is_some_and(|top| TOP.contains(&top)) {
+        return None;
+    }
     for &(wire, hold) in NAMES {
         let Ok(zone) = NameRef::from_lower_wire(wire) else {
             continue;

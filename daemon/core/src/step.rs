@@ -8,12 +8,12 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use isigurt_blocklists::index::Hit;
+use isigurt_blocklists::index::TagId;
 use isigurt_blocklists::name::{Name, NameRef};
 use isigurt_blocklists::rule::{Answer, LocalRecord};
 
 use crate::cache::{Cache, Entry, Found, Key, KeyRef};
-use crate::policy::{self, Verdict};
+use crate::policy::{self, Decision};
 use crate::snapshot::{BlockAnswer, Snapshot};
 use crate::special::{self, Special};
 use crate::wire::finished::{Age, Finished};
@@ -73,6 +73,20 @@ pub enum Kind {
     Failed,
 }
 
+impl Kind {
+    /// All kinds, each at the place of its number.
+    pub const ALL: [Self; 8] = [
+        Self::Fault,
+        Self::Refused,
+        Self::Local,
+        Self::Blocked,
+        Self::Cached,
+        Self::Forwarded,
+        Self::Stale,
+        Self::Failed,
+    ];
+}
+
 /// A query that needs an upstream.
 #[derive(Debug)]
 pub struct Job {
@@ -130,11 +144,11 @@ pub fn step(
     let done = if here(snapshot, &query, out) {
         Step::Reply(Kind::Local)
     } else {
-        match policy::verdict(&snapshot.index, &snapshot.profile, query.qname(), query.qtype) {
-            Verdict::Blocked(hit) => blocked(snapshot, cache, peer, packet, &query, &hit, now_ms, out),
-            Verdict::Helpline(_) | Verdict::Allowed { .. } => {
-                allowed(cache, peer, packet, &query, now_ms, out)
+        match policy::decide(&snapshot.index, &snapshot.profile, query.qname(), query.qtype) {
+            Decision::Blocked(tag, answer) => {
+                blocked(snapshot, cache, peer, packet, &query, (tag, &answer), now_ms, out)
             }
+            Decision::Helpline | Decision::Allowed => allowed(cache, peer, packet, &query, now_ms, out),
         }
     };
     fit(&query, peer.transport, out);
@@ -222,7 +236,7 @@ fn unservable(query: &Query<'_>) -> Option<u16> {
 /// Answers local records and special-use names; `false` where the name is neither.
 fn here(snapshot: &Snapshot, query: &Query<'_>, out: &mut Vec<u8>) -> bool {
     let name = query.qname();
-    if let Some(records) = snapshot.local.get(&name.to_name()) {
+    if let Some(records) = snapshot.local.get(name.wire()) {
         records_reply(snapshot, query, records, None, out);
         return true;
     }
@@ -255,20 +269,20 @@ fn blocked(
     peer: &Peer,
     packet: &[u8],
     query: &Query<'_>,
-    hit: &Hit<'_>,
+    (tag, answer): (TagId, &Answer),
     now_ms: u64,
     out: &mut Vec<u8>,
 ) -> Step {
     let text = snapshot
         .index
         .tags()
-        .get(usize::from(hit.tag.0))
+        .get(usize::from(tag.0))
         .map_or("", |tag| tag.id.as_str());
     let error = Some(Ede {
         code: snapshot.answers.site.ede(),
         text,
     });
-    match hit.answer() {
+    match answer {
         Answer::Configured => configured(snapshot, peer, query, error, out),
         Answer::NxDomain => negative(snapshot, query, rcode::NXDOMAIN, error, out),
         Answer::NoData => negative(snapshot, query, rcode::NOERROR, error, out),

@@ -302,6 +302,16 @@ impl Default for Config {
     }
 }
 
+impl Dns {
+    /// UDP workers for each address.
+    pub fn workers(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            threads => usize::from(threads),
+        }
+    }
+}
+
 impl Default for Dns {
     fn default() -> Self {
         Self {

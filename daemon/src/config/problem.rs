@@ -124,7 +124,6 @@ const INACTIVE: &[(&str, &str)] = &[
     ),
     ("prefetch", "prefetching"),
     ("leases", "lease files"),
-    ("threads", "worker threads for UDP"),
     ("every", "reading a list anew by itself; send SIGHUP"),
     ("dnssec", "DNSSEC validation; answers are passed on as they are"),
     ("default_profile", "profiles"),

@@ -66,6 +66,55 @@ pub struct Counts {
     pub dropped: u64,
 }
 
+/// How many kinds of reply there are, and one for what is dropped.
+const KINDS: usize = 9;
+/// The place of what is dropped.
+const DROPPED: usize = KINDS - 1;
+
+/// A batch of packets on their way down the line. What became of them is counted when it ends, so that workers do not
+/// contend for the counters with every packet.
+#[derive(Debug)]
+pub struct Turn<'e> {
+    engine: &'e Engine,
+    snapshot: arc_swap::Guard<Arc<Snapshot>>,
+    now_ms: u64,
+    tally: [u64; KINDS],
+}
+
+impl Turn<'_> {
+    /// Takes one packet down the line; never waits.
+    pub fn serve(&mut self, peer: &Peer, packet: &[u8], out: &mut Vec<u8>) -> Next {
+        let cache = &self.engine.cache;
+        let step = step::step(&self.snapshot, cache, peer, packet, self.now_ms, out);
+        let (place, next) = match step {
+            Step::Upstream(job) => {
+                // Counted as a query now, and by its kind when it is answered.
+                self.engine.counters.queries.fetch_add(1, Ordering::Relaxed);
+                return Next::Wait(job);
+            }
+            Step::Drop => (DROPPED, Next::Nothing),
+            Step::Reply(kind) => (kind as usize, Next::Send),
+        };
+        if let Some(count) = self.tally.get_mut(place) {
+            *count += 1;
+        }
+        next
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let counters = &self.engine.counters;
+        for (place, &count) in self.tally.iter().enumerate().filter(|(_, count)| **count > 0) {
+            counters.queries.fetch_add(count, Ordering::Relaxed);
+            let kind = Kind::ALL
+                .get(place)
+                .map_or(&counters.dropped, |&kind| self.engine.counter(kind));
+            kind.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+}
+
 /// What a door does next.
 #[derive(Debug)]
 pub enum Next {
@@ -100,18 +149,19 @@ impl Engine {
         self.snapshot.load_full()
     }
 
+    /// Starts a turn: the snapshot and the time that a batch of packets is served with.
+    pub fn turn(&self) -> Turn<'_> {
+        Turn {
+            snapshot: self.snapshot.load(),
+            now_ms: self.now_ms(),
+            tally: [0; KINDS],
+            engine: self,
+        }
+    }
+
     /// Takes one packet down the line; never waits.
     pub fn serve(&self, peer: &Peer, packet: &[u8], out: &mut Vec<u8>) -> Next {
-        self.counters.queries.fetch_add(1, Ordering::Relaxed);
-        let snapshot = self.snapshot.load();
-        self.next(step::step(
-            &snapshot,
-            &self.cache,
-            peer,
-            packet,
-            self.now_ms(),
-            out,
-        ))
+        self.turn().serve(peer, packet, out)
     }
 
     /// Asks the upstream and writes the reply; `false` where there is none to send.

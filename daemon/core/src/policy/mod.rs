@@ -6,6 +6,7 @@
 
 use isigurt_blocklists::index::{Hit, Index, TagId, TagKind, TagSet};
 use isigurt_blocklists::name::NameRef;
+use isigurt_blocklists::rule::Answer;
 
 /// Who is meant, and what is blocked for them.
 #[derive(Debug, Clone)]
@@ -63,6 +64,55 @@ pub fn verdict<'i>(index: &'i Index, profile: &Profile, name: NameRef<'_>, qtype
             candidates: outcome.candidates,
         },
     }
+}
+
+/// What the line does with a query; why, [`verdict`] explains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// A helpline: never filtered, never logged.
+    Helpline,
+    /// Blocked for a group's sake, with the answer that the rule asks for.
+    Blocked(TagId, Answer),
+    /// Allowed.
+    Allowed,
+}
+
+/// Steps of the order of decision behind the helplines.
+const STEPS: [TagKind; 4] = [TagKind::Own, TagKind::Bypass, TagKind::Service, TagKind::Category];
+
+/// The decision on a query: what [`verdict`] comes to, the short way where only plain rules speak of the name. Allocates
+/// nothing there.
+pub fn decide(index: &Index, profile: &Profile, name: NameRef<'_>, qtype: u16) -> Decision {
+    let matches = index.matches(name);
+    let expression = index.has_expression_for(name);
+    if matches.is_empty() && !expression {
+        return Decision::Allowed;
+    }
+    let plain = if expression {
+        None
+    } else {
+        index.plain(name.labels().count(), &matches)
+    };
+    let Some(plain) = plain else {
+        return match verdict(index, profile, name, qtype) {
+            Verdict::Helpline(_) => Decision::Helpline,
+            Verdict::Blocked(hit) => Decision::Blocked(hit.tag, hit.answer().clone()),
+            Verdict::Allowed { .. } => Decision::Allowed,
+        };
+    };
+    let helplines = index.kind(TagKind::Helpline);
+    if plain.iter().any(|(_, tags)| tags.intersects(&helplines)) {
+        return Decision::Helpline;
+    }
+    STEPS
+        .into_iter()
+        .find_map(|kind| {
+            let blocked = profile.blocked.and(&index.kind(kind));
+            plain.iter().find_map(|(_, tags)| tags.and(&blocked).first())
+        })
+        .map_or(Decision::Allowed, |tag| {
+            Decision::Blocked(tag, Answer::Configured)
+        })
 }
 
 /// The kind of a tag.

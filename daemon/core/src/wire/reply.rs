@@ -73,10 +73,17 @@ impl<'o> Reply<'o> {
     /// Adds the SOA record that makes a negative answer cacheable for `ttl` seconds (RFC 2308; names as in
     /// RFC 6303, section 3), owned by the query name.
     pub fn negative_soa(&mut self, ttl: u32) {
-        let mut rdata = Vec::with_capacity(64);
-        rdata.extend_from_slice(b"\x09localhost\x00\x06nobody\x07invalid\x00");
-        for number in [1, 3600, 1200, 604_800, ttl] {
-            rdata.extend_from_slice(&u32::to_be_bytes(number));
+        const NAMES: &[u8] = b"\x09localhost\x00\x06nobody\x07invalid\x00";
+        let mut rdata = [0; NAMES.len() + 20];
+        let (names, numbers) = rdata.split_at_mut(NAMES.len());
+        names.copy_from_slice(NAMES);
+        for (place, number) in numbers
+            .as_chunks_mut::<4>()
+            .0
+            .iter_mut()
+            .zip([1, 3600, 1200, 604_800, ttl])
+        {
+            *place = u32::to_be_bytes(number);
         }
         if record(self.out, &[0xc0, 0x0c], rtype::SOA, ttl, &rdata) {
             self.authorities += 1;
@@ -155,22 +162,26 @@ fn record(out: &mut Vec<u8>, owner: &[u8], rtype: u16, ttl: u32, rdata: &[u8]) -
 
 /// Appends an OPT record (RFC 6891) and counts it; `rcode`'s upper bits go into it.
 pub(super) fn opt(out: &mut Vec<u8>, rcode: u16, dnssec_ok: bool, error: Option<Ede<'_>>) {
-    let mut rdata = Vec::new();
-    if let Some(error) = error {
-        let text = error.text.as_bytes();
-        let text = text.get(..text.len().min(200)).unwrap_or_default();
-        rdata.extend_from_slice(&15u16.to_be_bytes()); // option code of EDE
-        rdata.extend_from_slice(&u16::try_from(2 + text.len()).unwrap_or(2).to_be_bytes());
-        rdata.extend_from_slice(&error.code.to_be_bytes());
-        rdata.extend_from_slice(text);
-    }
     out.push(0);
     out.extend_from_slice(&rtype::OPT.to_be_bytes());
     out.extend_from_slice(&UDP_CEILING.to_be_bytes());
     let extended = u32::from(rcode >> 4) << 24 | if dnssec_ok { 0x8000 } else { 0 };
     out.extend_from_slice(&extended.to_be_bytes());
-    out.extend_from_slice(&u16::try_from(rdata.len()).unwrap_or(0).to_be_bytes());
-    out.extend_from_slice(&rdata);
+    let text = error.map_or(&[][..], |error| {
+        let text = error.text.as_bytes();
+        text.get(..text.len().min(200)).unwrap_or_default()
+    });
+    let octets = |length: usize| u16::try_from(length).unwrap_or(0).to_be_bytes();
+    match error {
+        None => out.extend_from_slice(&octets(0)),
+        Some(error) => {
+            out.extend_from_slice(&octets(6 + text.len()));
+            out.extend_from_slice(&15u16.to_be_bytes()); // option code of EDE
+            out.extend_from_slice(&octets(2 + text.len()));
+            out.extend_from_slice(&error.code.to_be_bytes());
+            out.extend_from_slice(text);
+        }
+    }
     let additional = super::u16_at(out, 10).unwrap_or(0);
     put_u16(out, 10, additional.saturating_add(1));
 }

@@ -1,0 +1,195 @@
+//! The line as a whole: what it costs in allocations, and that its short way decides as its long way.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use isigurt_blocklists::index::{Compiler, Index, ListInfo, Seed, TagId, TagKind, TagSet};
+use isigurt_blocklists::name::Name;
+use isigurt_blocklists::read::{self, Format};
+use isigurt_core::cache::Cache;
+use isigurt_core::policy::{self, Decision, Profile, Verdict};
+use isigurt_core::snapshot::{Answers, BlockAnswer, Site, Snapshot};
+use isigurt_core::step::{self, Kind, Peer, Step, Transport};
+use isigurt_core::wire::finished::TtlBounds;
+use proptest::prelude::*;
+
+const KINDS: [(TagKind, &str); 5] = [
+    (TagKind::Helpline, "helplines"),
+    (TagKind::Own, "own"),
+    (TagKind::Bypass, "bypass"),
+    (TagKind::Service, "video"),
+    (TagKind::Category, "gambling"),
+];
+
+fn index(lists: &[(usize, Format, String)]) -> Index {
+    let mut compiler = Compiler::new(Seed([8; 32]), 4096);
+    for (kind, format, text) in lists {
+        let (kind, id) = KINDS[*kind];
+        let tag = compiler.tag(kind, id).unwrap();
+        let list = read::read(text.as_bytes(), *format, None).unwrap();
+        let info = ListInfo {
+            id: id.to_owned(),
+            tag,
+            origin: id.to_owned(),
+            format: list.format,
+            version: String::new(),
+        };
+        compiler.add(info, list.hash_key, list.rules);
+    }
+    compiler.into_index(1).unwrap().0
+}
+
+fn profile(blocked: &[u8]) -> Profile {
+    let mut tags = TagSet::EMPTY;
+    for &tag in blocked {
+        tags.insert(TagId(tag));
+    }
+    Profile {
+        name: "p".to_owned(),
+        blocked: tags,
+    }
+}
+
+fn snapshot(index: Index, block: BlockAnswer) -> Snapshot {
+    Snapshot {
+        index: Arc::new(index),
+        profile: profile(&[0, 1, 2, 3, 4]),
+        allow_from: vec!["127.0.0.0/8".parse().unwrap()],
+        answers: Answers {
+            block,
+            block_ttl: 10,
+            site: Site::Home,
+            ttl: TtlBounds { min: 0, max: 86_400 },
+        },
+        forwarded: vec![Name::parse("lan").unwrap()],
+        local: HashMap::from([(
+            Name::parse("nas.home.arpa").unwrap().as_ref().wire().into(),
+            Vec::new(),
+        )]),
+    }
+}
+
+fn query(name: &str, qtype: u16, edns: bool) -> Vec<u8> {
+    let mut packet = vec![0xab, 0xcd, 1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(edns)];
+    packet.extend_from_slice(Name::parse(name).unwrap().as_ref().wire());
+    packet.extend_from_slice(&qtype.to_be_bytes());
+    packet.extend_from_slice(&[0, 1]);
+    if edns {
+        packet.extend_from_slice(b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00");
+    }
+    packet
+}
+
+/// An upstream's answer to that query: two A records.
+fn answer(query: &[u8]) -> Vec<u8> {
+    let mut message = query.to_vec();
+    message[2..4].copy_from_slice(&[0x81, 0x80]);
+    message[7] = 2;
+    for last in [1, 2] {
+        message.extend_from_slice(b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x01\x2c\x00\x04\xc0\x00\x02");
+        message.push(last);
+    }
+    message
+}
+
+const PEER: fn() -> Peer = || Peer {
+    addr: ([127, 0, 0, 1], 4000).into(),
+    local: None,
+    transport: Transport::Udp,
+};
+
+#[test]
+fn a_blocked_or_cached_answer_allocates_nothing() {
+    let text: String = (0..2000).fold(String::new(), |text, number| {
+        text + &format!("n{number}.example\n")
+    });
+    let lists = [(4, Format::Domains, text)];
+    for block in [BlockAnswer::Null, BlockAnswer::Nxdomain, BlockAnswer::Refused] {
+        let cache = Cache::new(1 << 20, 0);
+        let snapshot = snapshot(index(&lists), block);
+        // One answer into the cache.
+        let mut out = Vec::with_capacity(4096);
+        let plain = query("www.allowed.org", 1, false);
+        let Step::Upstream(job) = step::step(&snapshot, &cache, &PEER(), &plain, 0, &mut out) else {
+            panic!("nothing is cached yet");
+        };
+        let _ = step::finish(&snapshot, &cache, &job, Ok(&answer(&plain)), 0, &mut out);
+        let asked = [
+            ("www.n7.example", 1, Kind::Blocked),
+            ("n7.example", 28, Kind::Blocked),
+            ("a.b.c.n1999.example", 65, Kind::Blocked),
+            ("www.allowed.org", 1, Kind::Cached),
+            ("localhost", 1, Kind::Local),
+            ("secret.onion", 1, Kind::Local),
+        ];
+        for (name, qtype, kind) in asked {
+            for edns in [false, true] {
+                let packet = query(name, qtype, edns);
+                let count = allocation_counter::measure(|| {
+                    match step::step(&snapshot, &cache, &PEER(), &packet, 1000, &mut out) {
+                        Step::Reply(became) => assert_eq!(became, kind, "{name}"),
+                        other => panic!("{name}: {other:?}"),
+                    }
+                });
+                assert_eq!(count.count_total, 0, "{name} {qtype}, OPT {edns}, {block:?}");
+            }
+        }
+        // Refusals and faults cost nothing either.
+        let stranger = Peer {
+            addr: ([203, 0, 113, 9], 4000).into(),
+            ..PEER()
+        };
+        let count = allocation_counter::measure(|| {
+            step::step(&snapshot, &cache, &stranger, &plain, 1000, &mut out);
+            step::step(&snapshot, &cache, &PEER(), &plain[..20], 1000, &mut out);
+        });
+        assert_eq!(count.count_total, 0);
+    }
+}
+
+fn line() -> impl Strategy<Value = String> {
+    let name = prop::collection::vec(prop::sample::select(vec!["a", "b", "c"]), 1..4)
+        .prop_map(|labels| labels.join("."));
+    let shape = prop::sample::select(vec![
+        "||{}^",
+        "||{}^",
+        "|{}^",
+        "@@||{}^",
+        "||{}^$important",
+        "||{}^$dnstype=AAAA",
+        "||{}^$dnsrewrite=NXDOMAIN;;",
+        "/^c\\.{}$/",
+    ]);
+    (shape, name).prop_map(|(shape, name)| shape.replace("{}", &name))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_short_way_decides_as_the_long_way(
+        lists in prop::collection::vec((0..5_usize, prop::collection::vec(line(), 1..12)), 1..5),
+        blocked in prop::collection::vec(0..5_u8, 0..5),
+        names in prop::collection::vec(prop::collection::vec(prop::sample::select(vec!["a", "b", "c"]), 1..5), 1..20),
+    ) {
+        let lists: Vec<_> = lists
+            .into_iter()
+            .map(|(kind, lines)| (kind, Format::Adblock, lines.join("\n") + "\n"))
+            .collect();
+        let index = index(&lists);
+        let profile = profile(&blocked);
+        for labels in names {
+            let name = Name::parse(&labels.join(".")).unwrap();
+            for qtype in [1, 28] {
+                let long = match policy::verdict(&index, &profile, name.as_ref(), qtype) {
+                    Verdict::Helpline(_) => Decision::Helpline,
+                    Verdict::Blocked(hit) => Decision::Blocked(hit.tag, hit.answer().clone()),
+                    Verdict::Allowed { .. } => Decision::Allowed,
+                };
+                let short = policy::decide(&index, &profile, name.as_ref(), qtype);
+                prop_assert_eq!(short, long, "{} {}: {:?}", name, qtype, &lists);
+            }
+        }
+    }
+}
