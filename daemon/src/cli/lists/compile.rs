@@ -110,7 +110,10 @@ impl std::fmt::Display for Table {
 
 pub(super) fn run(cli: &Cli, options: &Compile) -> Result<(), String> {
     let (seed, octets, newest) = sources(options)?;
-    let mut compiler = Compiler::new(seed, octets);
+    let threads = std::thread::available_parallelism()
+        .map_or(1, std::num::NonZero::get)
+        .min(2);
+    let mut compiler = Compiler::new(seed, octets).reading_on(threads);
     let tag = compiler
         .tag(TagKind::Own, "own")
         .map_err(|error| error.to_string())?;
@@ -142,9 +145,6 @@ pub(super) fn run(cli: &Cli, options: &Compile) -> Result<(), String> {
     let (next, next_lines) = (beside(output, ".next"), beside(&lines, ".next"));
     let mut index_out = BufWriter::new(File::create(&next).map_err(failed)?);
     let mut lines_out = BufWriter::new(File::create(&next_lines).map_err(failed)?);
-    let threads = std::thread::available_parallelism()
-        .map_or(1, std::num::NonZero::get)
-        .min(2);
     let stats = compiler
         .finish(newest, threads, &mut index_out, &mut lines_out)
         .map_err(|error| format!("{}: {error}", output.display()))?;
