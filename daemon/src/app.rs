@@ -413,6 +413,10 @@ pub fn snapshot(config: &Config, rules: Rules) -> Snapshot {
             .iter()
             .flat_map(|zone| zone.zones.iter().cloned())
             .collect(),
+        rebind_allow: config
+            .dns
+            .rebind_protection
+            .then(|| config.dns.rebind_allow.clone()),
         local,
     }
 }

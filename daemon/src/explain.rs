@@ -96,7 +96,9 @@ pub fn explain(
             "blocked".clone_into(&mut explanation.verdict);
             explanation.rule = Some(text(&hit));
         }
-        Verdict::Allowed { lifted, candidates } => {
+        Verdict::Allowed {
+            lifted, candidates, ..
+        } => {
             explanation.lifted_by = lifted.iter().map(text).collect();
             explanation.candidate_of = candidates.iter().map(text).collect();
         }

@@ -17,6 +17,10 @@ pub(super) fn decide<'i>(index: &'i Index, candidates: &[Candidate<'_>]) -> Outc
         .into_iter()
         .filter_map(|candidate| hit(index, candidate, answer_of(candidate)))
         .collect();
+    outcome.excepted = candidates.iter().any(|candidate| {
+        let kind = tag_of(index, candidate).and_then(|tag| kind_of(index, tag));
+        *candidate.effect() == Effect::Allow && kind == Some(TagKind::Own)
+    });
     let mut done: Vec<TagId> = Vec::new();
     for candidate in &candidates {
         let Some(tag) = tag_of(index, candidate) else {

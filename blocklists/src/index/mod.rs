@@ -291,4 +291,6 @@ pub struct Outcome<'i> {
     /// Prefixes of hashes that the name shares: candidates, which only a confirmation service can tell from innocent
     /// names. Not blocked here; lists whose header says `offline: block` have theirs among the blocked ones.
     pub candidates: Vec<Hit<'i>>,
+    /// An exception of the household's own lists speaks of the name, whether or not anything blocks it.
+    pub excepted: bool,
 }

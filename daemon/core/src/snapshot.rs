@@ -78,6 +78,8 @@ pub struct Snapshot {
     pub answers: Answers,
     /// Zones that have servers of their own.
     pub forwarded: Vec<Name>,
+    /// Zones whose answers may hold private addresses; `None`: all may.
+    pub rebind_allow: Option<Vec<Name>>,
     /// Records of `[local]`, by the wire format of their names.
     pub local: HashMap<Box<[u8]>, Vec<LocalRecord>>,
 }
@@ -87,6 +89,13 @@ impl Snapshot {
     pub fn allows(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
         self.allow_from.iter().any(|net| net.contains(&peer))
+    }
+
+    /// Whether an answer to this name may hold private addresses: where the configuration says so, and in zones that it
+    /// forwards to servers of their own.
+    pub fn may_be_private(&self, name: NameRef<'_>) -> bool {
+        let listed = |zones: &Vec<Name>| zones.iter().any(|zone| name.is_at_or_below(zone.as_ref()));
+        self.rebind_allow.as_ref().is_none_or(listed) || self.is_forwarded(name)
     }
 
     /// Whether the configuration forwards this name to servers of its own.

@@ -19,6 +19,7 @@ use crate::special::{self, Special};
 use crate::wire::finished::{Age, Finished};
 use crate::wire::query::Query;
 use crate::wire::reply::{self, Ede, Reply, UDP_CEILING, ede};
+use crate::wire::targets::{self, Targets};
 use crate::wire::{flag, rcode, rtype};
 
 /// How a query came in.
@@ -95,7 +96,7 @@ pub struct Job {
     packet: Box<[u8]>,
     alias: Option<Name>,
     stale: Option<Arc<Entry>>,
-    transport: Transport,
+    peer: Peer,
 }
 
 /// Why there is no upstream answer.
@@ -148,7 +149,27 @@ pub fn step(
             Decision::Blocked(tag, answer) => {
                 blocked(snapshot, cache, peer, packet, &query, (tag, &answer), now_ms, out)
             }
-            Decision::Helpline | Decision::Allowed => allowed(cache, peer, packet, &query, now_ms, out),
+            Decision::Helpline => allowed(
+                snapshot,
+                cache,
+                peer,
+                packet,
+                &query,
+                Onward::Anywhere,
+                now_ms,
+                out,
+            ),
+            Decision::Excepted => allowed(snapshot, cache, peer, packet, &query, Onward::Public, now_ms, out),
+            Decision::Allowed => allowed(
+                snapshot,
+                cache,
+                peer,
+                packet,
+                &query,
+                Onward::Permitted,
+                now_ms,
+                out,
+            ),
         }
     };
     fit(&query, peer.transport, out);
@@ -169,22 +190,33 @@ pub fn finish(
     };
     let question_len = job.key.name.as_ref().wire().len() + 4;
     let finished = answer.and_then(|message| {
-        Finished::from_upstream(message, question_len, snapshot.answers.ttl).map_err(|_| Failure::Network)
+        let finished = Finished::from_upstream(message, question_len, snapshot.answers.ttl);
+        let finished = finished.map_err(|_| Failure::Network)?;
+        // An answer whose way on cannot be read is no answer: it could lead anywhere.
+        let targets = targets::targets(finished.wire()).ok_or(Failure::Network)?;
+        Ok((finished, targets))
     });
+    // An alias of a rule leads where the rule wants it to.
+    let onward = match job.alias {
+        Some(_) => Onward::Anywhere,
+        None => match policy::decide(&snapshot.index, &snapshot.profile, query.qname(), query.qtype) {
+            Decision::Helpline => Onward::Anywhere,
+            Decision::Excepted => Onward::Public,
+            Decision::Allowed | Decision::Blocked(..) => Onward::Permitted,
+        },
+    };
     let kind = match (finished, &job.stale) {
-        (Ok(finished), stale) if finished.rcode() != rcode::SERVFAIL || stale.is_none() => {
-            cache.put(job.key.clone(), &finished, now_ms);
-            respond(
-                snapshot,
-                &query,
-                job.alias.as_ref(),
-                &finished,
-                Age::Fresh(0),
-                None,
-                out,
-            );
-            Kind::Forwarded
+        (Ok((finished, targets)), stale) if finished.rcode() != rcode::SERVFAIL || stale.is_none() => {
+            cache.put(job.key.clone(), &finished, &targets, now_ms);
+            if barred(snapshot, &job.peer, &query, onward, &targets, out) {
+                Kind::Blocked
+            } else {
+                let alias = job.alias.as_ref();
+                respond(snapshot, &query, alias, &finished, Age::Fresh(0), None, out);
+                Kind::Forwarded
+            }
         }
+        (_, Some(entry)) if barred(snapshot, &job.peer, &query, onward, &entry.targets, out) => Kind::Blocked,
         (_, Some(entry)) => {
             let error = Ede {
                 code: ede::STALE_ANSWER,
@@ -217,7 +249,7 @@ pub fn finish(
         }
         (Ok(_), None) => return Step::Drop, // taken by the first arm
     };
-    fit(&query, job.transport, out);
+    fit(&query, job.peer.transport, out);
     Step::Reply(kind)
 }
 
@@ -273,15 +305,7 @@ fn blocked(
     now_ms: u64,
     out: &mut Vec<u8>,
 ) -> Step {
-    let text = snapshot
-        .index
-        .tags()
-        .get(usize::from(tag.0))
-        .map_or("", |tag| tag.id.as_str());
-    let error = Some(Ede {
-        code: snapshot.answers.site.ede(),
-        text,
-    });
+    let error = Some(block_error(snapshot, tag));
     match answer {
         Answer::Configured => configured(snapshot, peer, query, error, out),
         Answer::NxDomain => negative(snapshot, query, rcode::NXDOMAIN, error, out),
@@ -293,7 +317,18 @@ fn blocked(
             reply::empty(query, rcode::NOERROR, None, out);
             reply::truncate(query, out);
         }
-        Answer::TcpOnly => return allowed(cache, peer, packet, query, now_ms, out),
+        Answer::TcpOnly => {
+            return allowed(
+                snapshot,
+                cache,
+                peer,
+                packet,
+                query,
+                Onward::Permitted,
+                now_ms,
+                out,
+            );
+        }
         Answer::Records(records) => records_reply(snapshot, query, records, error, out),
         Answer::Alias { target, below } => {
             let target = if *below {
@@ -371,12 +406,82 @@ fn records_reply(
     reply.finish(query, rcode::NOERROR, error);
 }
 
+/// Where an answer may lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Onward {
+    /// Anywhere: the name is a helpline's.
+    Anywhere,
+    /// To any name, not into private networks: the household allows the name.
+    Public,
+    /// To names that are not blocked themselves, not into private networks.
+    Permitted,
+}
+
+/// Answers a query whose answer leads where it must not; `false` where it does not. Policy is about where a name leads as
+/// much as about the name: else a blocked name would only need an alias.
+fn barred(
+    snapshot: &Snapshot,
+    peer: &Peer,
+    query: &Query<'_>,
+    onward: Onward,
+    targets: &Targets,
+    out: &mut Vec<u8>,
+) -> bool {
+    if onward == Onward::Anywhere {
+        return false;
+    }
+    if targets.private && !snapshot.may_be_private(query.qname()) {
+        let error = Ede {
+            code: ede::FILTERED,
+            text: "private address in a public answer",
+        };
+        negative(snapshot, query, rcode::NOERROR, Some(error), out);
+        return true;
+    }
+    if onward == Onward::Public {
+        return false;
+    }
+    for name in &targets.names {
+        match policy::decide(&snapshot.index, &snapshot.profile, name.as_ref(), query.qtype) {
+            Decision::Helpline => return false,
+            Decision::Excepted | Decision::Allowed => {}
+            Decision::Blocked(tag, answer) => {
+                let error = Some(block_error(snapshot, tag));
+                match answer {
+                    Answer::NxDomain => negative(snapshot, query, rcode::NXDOMAIN, error, out),
+                    Answer::NoData => negative(snapshot, query, rcode::NOERROR, error, out),
+                    Answer::Refused => reply::empty(query, rcode::REFUSED, error, out),
+                    Answer::ServFail => reply::empty(query, rcode::SERVFAIL, error, out),
+                    // Data of its own is for those who ask for the target itself.
+                    _ => configured(snapshot, peer, query, error, out),
+                }
+                return true;
+            }
+        }
+    }
+    false
+}
+
+fn block_error(snapshot: &Snapshot, tag: TagId) -> Ede<'_> {
+    Ede {
+        code: snapshot.answers.site.ede(),
+        text: snapshot
+            .index
+            .tags()
+            .get(usize::from(tag.0))
+            .map_or("", |tag| tag.id.as_str()),
+    }
+}
+
 /// From the cache, else a job for the upstream.
+#[allow(clippy::too_many_arguments)] // the line's whole state, once
 fn allowed(
+    snapshot: &Snapshot,
     cache: &Cache,
     peer: &Peer,
     packet: &[u8],
     query: &Query<'_>,
+    onward: Onward,
     now_ms: u64,
     out: &mut Vec<u8>,
 ) -> Step {
@@ -388,6 +493,9 @@ fn allowed(
         return Step::Reply(Kind::Local);
     }
     match cache.get(key(query, query.qname()), now_ms) {
+        Found::Fresh(entry, _) if barred(snapshot, peer, query, onward, &entry.targets, out) => {
+            Step::Reply(Kind::Blocked)
+        }
         Found::Fresh(entry, age) => {
             entry.answer.write(query, Age::Fresh(age), None, out);
             Step::Reply(Kind::Cached)
@@ -457,7 +565,7 @@ fn job(peer: &Peer, packet: &[u8], key: Key, alias: Option<Name>, stale: Option<
         packet: packet.into(),
         alias,
         stale,
-        transport: peer.transport,
+        peer: *peer,
     }))
 }
 

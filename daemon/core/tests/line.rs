@@ -1,5 +1,5 @@
 //! The line as a whole: what it costs in allocations, and that its short way decides as its long way.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::verbose_bit_mask)]
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -63,6 +63,7 @@ fn snapshot(index: Index, block: BlockAnswer) -> Snapshot {
             ttl: TtlBounds { min: 0, max: 86_400 },
         },
         forwarded: vec![Name::parse("lan").unwrap()],
+        rebind_allow: Some(Vec::new()),
         local: HashMap::from([(
             Name::parse("nas.home.arpa").unwrap().as_ref().wire().into(),
             Vec::new(),
@@ -148,6 +149,89 @@ fn a_blocked_or_cached_answer_allocates_nothing() {
     }
 }
 
+/// What becomes of a query whose upstream answer has these records; asked twice, from the upstream and from the cache.
+fn led_to(snapshot: &Snapshot, name: &str, count: u8, records: &[u8]) -> (Kind, Kind, Vec<u8>) {
+    let cache = Cache::new(1 << 20, 0);
+    let mut out = Vec::new();
+    let packet = query(name, 1, true);
+    let Step::Upstream(job) = step::step(snapshot, &cache, &PEER(), &packet, 0, &mut out) else {
+        panic!("{name} is not asked upstream");
+    };
+    let mut message = query(name, 1, false);
+    message[2..4].copy_from_slice(&[0x81, 0x80]);
+    message[7] = count;
+    message.extend_from_slice(records);
+    let Step::Reply(first) = step::finish(snapshot, &cache, &job, Ok(&message), 0, &mut out) else {
+        panic!("no reply");
+    };
+    let reply = out.clone();
+    let Step::Reply(second) = step::step(snapshot, &cache, &PEER(), &packet, 1000, &mut out) else {
+        panic!("not cached");
+    };
+    assert_eq!(
+        reply.len(),
+        out.len(),
+        "the same answer from the upstream and from the cache"
+    );
+    (first, second, reply)
+}
+
+#[test]
+fn what_an_answer_leads_to_is_policy_too() {
+    let lists = [
+        (4, Format::Domains, "tracker.example\n".to_owned()),
+        (1, Format::Adblock, "@@||shop.example^\n".to_owned()),
+        (0, Format::Domains, "help.example\n".to_owned()),
+    ];
+    let mut snapshot = snapshot(index(&lists), BlockAnswer::Null);
+    // An alias to a name below a blocked one, with an address behind it.
+    let cloaked = b"\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x3c\x00\x13\x01a\x07tracker\x07example\x00\
+        \x07tracker\x07example\x00\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\xcb\x00\x71\x05";
+    let (first, second, reply) = led_to(&snapshot, "innocent.org", 2, cloaked);
+    assert_eq!((first, second), (Kind::Blocked, Kind::Blocked));
+    assert!(
+        reply.windows(8).any(|window| window == b"gambling"),
+        "the extended error names the category"
+    );
+    assert!(!reply.windows(4).any(|window| window == [0xcb, 0, 0x71, 5]));
+    // The household allows the name, wherever it leads; a helpline is never filtered.
+    for name in ["shop.example", "www.help.example"] {
+        let (first, second, _) = led_to(&snapshot, name, 2, cloaked);
+        assert_eq!((first, second), (Kind::Forwarded, Kind::Cached), "{name}");
+    }
+    // A list that comes later acts on what is in the cache already: nothing of policy is kept there.
+    let private = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\xc0\xa8\x01\x01";
+    let (first, second, reply) = led_to(&snapshot, "rebind.org", 1, private);
+    assert_eq!((first, second), (Kind::Blocked, Kind::Blocked));
+    assert!(!reply.windows(4).any(|window| window == [192, 168, 1, 1]) && reply[3] & 15 == 0);
+    assert_eq!(led_to(&snapshot, "printer.lan", 1, private).0, Kind::Forwarded);
+    snapshot.rebind_allow = Some(vec![Name::parse("plex.direct").unwrap()]);
+    assert_eq!(led_to(&snapshot, "x.plex.direct", 1, private).0, Kind::Forwarded);
+    assert_eq!(led_to(&snapshot, "rebind.org", 1, private).0, Kind::Blocked);
+    snapshot.rebind_allow = None;
+    assert_eq!(led_to(&snapshot, "rebind.org", 1, private).0, Kind::Forwarded);
+}
+
+#[test]
+fn an_answer_that_leads_in_circles_is_no_answer() {
+    let snapshot = snapshot(index(&[]), BlockAnswer::Null);
+    let cache = Cache::new(1 << 20, 0);
+    let mut out = Vec::new();
+    let packet = query("www.allowed.org", 1, false);
+    let Step::Upstream(job) = step::step(&snapshot, &cache, &PEER(), &packet, 0, &mut out) else {
+        panic!("asked upstream");
+    };
+    let mut message = packet.clone();
+    message[2..4].copy_from_slice(&[0x81, 0x80]);
+    message[7] = 1;
+    let own = u8::try_from(message.len() + 12).unwrap();
+    message.extend_from_slice(b"\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x3c\x00\x02\xc0");
+    message.push(own); // points to itself
+    let step = step::finish(&snapshot, &cache, &job, Ok(&message), 0, &mut out);
+    assert!(matches!(step, Step::Reply(Kind::Failed)), "{step:?}");
+    assert_eq!(out[3] & 15, 2);
+}
+
 fn line() -> impl Strategy<Value = String> {
     let name = prop::collection::vec(prop::sample::select(vec!["a", "b", "c"]), 1..4)
         .prop_map(|labels| labels.join("."));
@@ -185,6 +269,7 @@ proptest! {
                 let long = match policy::verdict(&index, &profile, name.as_ref(), qtype) {
                     Verdict::Helpline(_) => Decision::Helpline,
                     Verdict::Blocked(hit) => Decision::Blocked(hit.tag, hit.answer().clone()),
+                    Verdict::Allowed { excepted: true, .. } => Decision::Excepted,
                     Verdict::Allowed { .. } => Decision::Allowed,
                 };
                 let short = policy::decide(&index, &profile, name.as_ref(), qtype);

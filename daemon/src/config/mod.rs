@@ -64,6 +64,10 @@ pub struct Dns {
     pub block_answer: BlockAnswer,
     /// TTL of such answers, seconds.
     pub block_ttl: u32,
+    /// Whether private addresses in answers to public names are held back (DNS rebinding).
+    pub rebind_protection: bool,
+    /// Zones whose answers may hold private addresses all the same.
+    pub rebind_allow: Vec<Name>,
     /// Encrypted listeners.
     pub tls: Option<Tls>,
     /// The cache.
@@ -323,6 +327,8 @@ impl Default for Dns {
             allow_from: vec![ClientNet::Private],
             block_answer: BlockAnswer::default(),
             block_ttl: 10,
+            rebind_protection: true,
+            rebind_allow: Vec::new(),
             tls: None,
             cache: Cache::default(),
             rate_limit: RateLimit::default(),

@@ -10,6 +10,7 @@ use isigurt_blocklists::name::{Name, NameRef};
 use quick_cache::{Equivalent, Weighter, sync};
 
 use crate::wire::finished::Finished;
+use crate::wire::targets::Targets;
 
 /// What an answer is kept under.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -69,6 +70,8 @@ impl Equivalent<Key> for KeyRef<'_> {
 pub struct Entry {
     /// The answer.
     pub answer: Finished,
+    /// What it leads to, which is held against policy each time.
+    pub targets: Targets,
     /// Milliseconds on the caller's monotonic clock.
     pub stored_ms: u64,
 }
@@ -90,7 +93,12 @@ struct Octets;
 impl Weighter<Key, Arc<Entry>> for Octets {
     fn weight(&self, key: &Key, entry: &Arc<Entry>) -> u64 {
         // The map's own share an entry (hash slot, list links, allocations' heads) is about 120 octets.
-        (key.name.as_ref().wire().len() + entry.answer.size() + size_of::<Key>() + 120) as u64
+        let names = entry.targets.names.iter();
+        let names: usize = names
+            .map(|name| name.as_ref().wire().len() + size_of::<Name>())
+            .sum();
+        let own = size_of::<Key>() + size_of::<Targets>() + 120;
+        (key.name.as_ref().wire().len() + entry.answer.size() + names + own) as u64
     }
 }
 
@@ -130,12 +138,13 @@ impl Cache {
     }
 
     /// Keeps `answer` if it may be kept.
-    pub fn put(&self, key: Key, answer: &Finished, now_ms: u64) {
+    pub fn put(&self, key: Key, answer: &Finished, targets: &Targets, now_ms: u64) {
         if answer.ttl() > 0 {
             self.entries.insert(
                 key,
                 Arc::new(Entry {
                     answer: answer.clone(),
+                    targets: targets.clone(),
                     stored_ms: now_ms,
                 }),
             );

@@ -30,6 +30,8 @@ pub enum Verdict<'i> {
         lifted: Vec<Hit<'i>>,
         /// Prefixes of hashes that the name shares, which nobody has confirmed.
         candidates: Vec<Hit<'i>>,
+        /// The household's own lists say so.
+        excepted: bool,
     },
 }
 
@@ -40,6 +42,7 @@ pub fn verdict<'i>(index: &'i Index, profile: &Profile, name: NameRef<'_>, qtype
         return Verdict::Allowed {
             lifted: outcome.lifted,
             candidates: outcome.candidates,
+            excepted: outcome.excepted,
         };
     }
     let mut best: Option<(u8, Hit<'i>)> = None;
@@ -62,6 +65,7 @@ pub fn verdict<'i>(index: &'i Index, profile: &Profile, name: NameRef<'_>, qtype
         None => Verdict::Allowed {
             lifted: outcome.lifted,
             candidates: outcome.candidates,
+            excepted: outcome.excepted,
         },
     }
 }
@@ -73,7 +77,9 @@ pub enum Decision {
     Helpline,
     /// Blocked for a group's sake, with the answer that the rule asks for.
     Blocked(TagId, Answer),
-    /// Allowed.
+    /// Allowed by the household's own lists, wherever the name leads.
+    Excepted,
+    /// Allowed, if it leads to nothing that is blocked.
     Allowed,
 }
 
@@ -97,6 +103,7 @@ pub fn decide(index: &Index, profile: &Profile, name: NameRef<'_>, qtype: u16) -
         return match verdict(index, profile, name, qtype) {
             Verdict::Helpline(_) => Decision::Helpline,
             Verdict::Blocked(hit) => Decision::Blocked(hit.tag, hit.answer().clone()),
+            Verdict::Allowed { excepted: true, .. } => Decision::Excepted,
             Verdict::Allowed { .. } => Decision::Allowed,
         };
     };

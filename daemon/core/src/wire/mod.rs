@@ -5,6 +5,7 @@
 pub mod finished;
 pub mod query;
 pub mod reply;
+pub mod targets;
 
 /// Record types that the line itself must know (IANA "DNS Parameters", resource record types).
 pub mod rtype {
@@ -20,6 +21,12 @@ pub mod rtype {
     pub const HINFO: u16 = 13;
     /// An IPv6 address (RFC 3596).
     pub const AAAA: u16 = 28;
+    /// Redirection of a subtree (RFC 6672).
+    pub const DNAME: u16 = 39;
+    /// Service binding (RFC 9460).
+    pub const SVCB: u16 = 64;
+    /// Service binding for HTTPS (RFC 9460).
+    pub const HTTPS: u16 = 65;
     /// EDNS (RFC 6891).
     pub const OPT: u16 = 41;
     /// Incremental zone transfer (RFC 1995).

@@ -1,0 +1,207 @@
+//! What an answer leads to: the names that it sends the client on to, and whether it points into private networks.
+//!
+//! A tracker hides behind an alias in the site's own domain (CNAME cloaking), a page of the public network names an address
+//! inside the home (DNS rebinding). Both are found in the answer section once, when an answer comes in.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use isigurt_blocklists::name::{MAX_WIRE, Name};
+
+use super::query::{read_record, skip_name};
+use super::{HEADER, rtype, u16_at};
+
+/// Most names that are looked at; a longer chain is no honest one.
+const MOST: usize = 16;
+/// Compression pointers that are followed in one name.
+const JUMPS: usize = 16;
+
+/// What an answer leads to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Targets {
+    /// Targets of CNAME, DNAME, SVCB and HTTPS records, without repetition, in the order of the answer.
+    pub names: Vec<Name>,
+    /// An address of a private network, of this host or of this link stands in it.
+    pub private: bool,
+}
+
+/// Reads the answer section of a message that has one question; `None` where it is malformed or leads to too many names.
+pub fn targets(message: &[u8]) -> Option<Targets> {
+    let mut targets = Targets::default();
+    let mut at = skip_name(message, HEADER)? + 4;
+    for _ in 0..u16_at(message, 6)? {
+        let record = read_record(message, at)?;
+        let rdata = message.get(record.rdata..record.end)?;
+        match record.rtype {
+            rtype::CNAME | rtype::DNAME => targets.name(name_at(message, record.rdata)?)?,
+            rtype::SVCB | rtype::HTTPS => targets.service(message, record.rdata, record.end)?,
+            rtype::A => {
+                let octets = rdata.first_chunk::<4>().filter(|_| rdata.len() == 4)?;
+                targets.private |= is_private_v4(Ipv4Addr::from(*octets));
+            }
+            rtype::AAAA => {
+                let octets = rdata.first_chunk::<16>().filter(|_| rdata.len() == 16)?;
+                targets.private |= is_private_v6(Ipv6Addr::from(*octets));
+            }
+            _ => {}
+        }
+        at = record.end;
+    }
+    Some(targets)
+}
+
+impl Targets {
+    fn name(&mut self, name: Name) -> Option<()> {
+        if !name.as_ref().is_root() && !self.names.contains(&name) {
+            if self.names.len() >= MOST {
+                return None;
+            }
+            self.names.push(name);
+        }
+        Some(())
+    }
+
+    /// Target and address hints of a service binding (RFC 9460, section 2.2).
+    fn service(&mut self, message: &[u8], start: usize, end: usize) -> Option<()> {
+        self.name(name_at(message, start + 2)?)?;
+        let mut at = skip_name(message, start + 2)?;
+        while at < end {
+            let (key, length) = (u16_at(message, at)?, usize::from(u16_at(message, at + 2)?));
+            let value = message
+                .get(at + 4..at + 4 + length)
+                .filter(|_| at + 4 + length <= end)?;
+            match key {
+                4 => {
+                    self.private |= value
+                        .as_chunks::<4>()
+                        .0
+                        .iter()
+                        .any(|octets| is_private_v4(Ipv4Addr::from(*octets)));
+                }
+                6 => {
+                    self.private |= value
+                        .as_chunks::<16>()
+                        .0
+                        .iter()
+                        .any(|octets| is_private_v6(Ipv6Addr::from(*octets)));
+                }
+                _ => {}
+            }
+            at += 4 + length;
+        }
+        Some(())
+    }
+}
+
+/// The name at an offset, decompressed (RFC 1035, section 4.1.4); pointers lead backwards only.
+fn name_at(message: &[u8], start: usize) -> Option<Name> {
+    let mut wire = Vec::with_capacity(64);
+    let (mut at, mut jumps) = (start, 0);
+    loop {
+        let length = *message.get(at)?;
+        match length {
+            0 => break,
+            1..=63 => {
+                let end = at + 1 + usize::from(length);
+                wire.extend_from_slice(message.get(at..end)?);
+                if wire.len() >= MAX_WIRE {
+                    return None;
+                }
+                at = end;
+            }
+            0xc0.. => {
+                let to = usize::from(u16_at(message, at)? & 0x3fff);
+                jumps += 1;
+                if to >= at || jumps > JUMPS {
+                    return None;
+                }
+                at = to;
+            }
+            _ => return None,
+        }
+    }
+    wire.push(0);
+    Name::from_wire(&wire).ok()
+}
+
+/// Private (RFC 1918), loopback, link-local. 0.0.0.0 is left out: other filters answer with it.
+fn is_private_v4(address: Ipv4Addr) -> bool {
+    address.is_private() || address.is_loopback() || address.is_link_local()
+}
+
+/// Unique local (RFC 4193), loopback, link-local, and IPv4 addresses in IPv6 form.
+fn is_private_v6(address: Ipv6Addr) -> bool {
+    address.is_unique_local()
+        || address.is_loopback()
+        || address.is_unicast_link_local()
+        || address.to_ipv4_mapped().is_some_and(is_private_v4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// An answer to `www.example. A` with these records behind the question.
+    fn message(count: u8, records: &[u8]) -> Vec<u8> {
+        let mut octets = vec![0, 7, 0x81, 0x80, 0, 1, 0, count, 0, 0, 0, 0];
+        octets.extend(b"\x03www\x07example\x00\x00\x01\x00\x01");
+        octets.extend(records);
+        octets
+    }
+
+    fn names(targets: &Targets) -> Vec<String> {
+        targets.names.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn aliases_and_services_are_followed_through_compression() {
+        // www CNAME edge.example (compressed), that one CNAME tracker.test, and an HTTPS record with hints.
+        let records = b"\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x3c\x00\x07\x04Edge\xc0\x10\
+            \xc0\x29\x00\x05\x00\x01\x00\x00\x00\x3c\x00\x0e\x07tracker\x04test\x00\
+            \xc0\x0c\x00\x41\x00\x01\x00\x00\x00\x3c\x00\x14\x00\x01\x03cdn\x04test\x00\x00\x04\x00\x04\xcb\x00\x71\x05";
+        let found = targets(&message(3, records)).unwrap();
+        assert_eq!(names(&found), ["edge.example", "tracker.test", "cdn.test"]);
+        assert!(!found.private);
+    }
+
+    #[test]
+    fn addresses_of_private_networks_are_seen_in_records_and_hints() {
+        let a = |octets: [u8; 4]| {
+            let mut record = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04".to_vec();
+            record.extend(octets);
+            targets(&message(1, &record)).unwrap().private
+        };
+        assert!(a([192, 168, 1, 1]) && a([10, 0, 0, 1]) && a([127, 0, 0, 1]) && a([169, 254, 1, 1]));
+        assert!(!a([0, 0, 0, 0]) && !a([203, 0, 113, 5]) && !a([172, 32, 0, 1]));
+        let aaaa = |text: &str| {
+            let mut record = b"\xc0\x0c\x00\x1c\x00\x01\x00\x00\x00\x3c\x00\x10".to_vec();
+            record.extend(text.parse::<Ipv6Addr>().unwrap().octets());
+            targets(&message(1, &record)).unwrap().private
+        };
+        assert!(aaaa("fd00::1") && aaaa("::1") && aaaa("fe80::1") && aaaa("::ffff:10.0.0.1"));
+        assert!(!aaaa("2001:db8::1") && !aaaa("::"));
+        let hint =
+            b"\xc0\x0c\x00\x41\x00\x01\x00\x00\x00\x3c\x00\x0b\x00\x01\x00\x00\x04\x00\x04\x0a\x00\x00\x01";
+        assert!(targets(&message(1, hint)).unwrap().private);
+    }
+
+    #[test]
+    fn loops_and_endless_chains_are_refused() {
+        let own = b"\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x3c\x00\x02\xc0\x29";
+        assert_eq!(targets(&message(1, own)), None);
+        let mut many = Vec::new();
+        for number in 0..20 {
+            many.extend(b"\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x3c\x00\x03\x01");
+            many.push(b'a' + number);
+            many.push(0);
+        }
+        assert_eq!(targets(&message(20, &many)), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_octets_are_read_without_panic(records in prop::collection::vec(any::<u8>(), 0..300), count in 0..5_u8) {
+            let _ = targets(&message(count, &records));
+        }
+    }
+}
