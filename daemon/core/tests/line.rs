@@ -1,5 +1,10 @@
 //! The line as a whole: what it costs in allocations, and that its short way decides as its long way.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::verbose_bit_mask)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::verbose_bit_mask
+)]
 
 use std::collections::HashMap;
 use std::sync::Arc;

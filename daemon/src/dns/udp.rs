@@ -34,8 +34,9 @@ impl Workers {
             threads: Vec::new(),
         };
         for socket in sockets {
-            isigurt_udp::prepare(&socket, PATIENCE)?;
+            let destinations = isigurt_udp::prepare(&socket, PATIENCE)?;
             let worker = Worker {
+                destinations,
                 engine: engine.clone(),
                 local: socket
                     .local_addr()
@@ -71,6 +72,8 @@ impl Drop for Workers {
 }
 
 struct Worker {
+    /// Whether the kernel tells where datagrams were sent to.
+    destinations: bool,
     engine: Arc<Engine>,
     socket: Arc<UdpSocket>,
     /// The address that every datagram comes to, where the socket has one.
@@ -81,7 +84,7 @@ struct Worker {
 
 impl Worker {
     fn serve(&self) {
-        let mut batch = Batch::new(LARGEST);
+        let mut batch = Batch::new(LARGEST, self.destinations);
         while !self.stop.load(Ordering::Relaxed) {
             match batch.receive(&self.socket) {
                 Ok(count) => self.answer(&mut batch, count),

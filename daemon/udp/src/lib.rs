@@ -41,11 +41,16 @@ pub fn bind(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-/// Makes a socket ready to be received from: destinations are told, and receiving waits no longer than `patience`.
-pub fn prepare(socket: &UdpSocket, patience: Duration) -> io::Result<()> {
+/// Makes a socket ready to be received from; receiving waits no longer than `patience`. A socket that is bound to one
+/// address needs no telling where a datagram was sent to, and saves the kernel the control messages: `false` then.
+pub fn prepare(socket: &UdpSocket, patience: Duration) -> io::Result<bool> {
     socket.set_nonblocking(false)?;
     socket.set_read_timeout(Some(patience))?;
-    let (level, option) = match socket.local_addr()? {
+    let address = socket.local_addr()?;
+    if !address.ip().is_unspecified() {
+        return Ok(false);
+    }
+    let (level, option) = match address {
         SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_PKTINFO),
         SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO),
     };
@@ -61,7 +66,7 @@ pub fn prepare(socket: &UdpSocket, patience: Duration) -> io::Result<()> {
         )
     };
     if set == 0 {
-        Ok(())
+        Ok(true)
     } else {
         Err(io::Error::last_os_error())
     }
@@ -123,6 +128,8 @@ pub struct Batch {
     replies: Vec<Vec<u8>>,
     names: [Address; BATCH],
     controls: [Control; BATCH],
+    /// Room for control messages, octets; 0 where none come.
+    control: usize,
     received: usize,
 }
 
@@ -138,8 +145,8 @@ const NOWHERE: Origin = Origin {
 };
 
 impl Batch {
-    /// Room for datagrams of up to `largest` octets; longer ones are cut off.
-    pub fn new(largest: usize) -> Self {
+    /// Room for datagrams of up to `largest` octets; longer ones are cut off. `destinations`: what [`prepare`] said.
+    pub fn new(largest: usize, destinations: bool) -> Self {
         Self {
             packets: vec![0; BATCH * largest],
             largest,
@@ -148,6 +155,7 @@ impl Batch {
             replies: (0..BATCH).map(|_| Vec::with_capacity(largest)).collect(),
             names: [Address::NONE; BATCH],
             controls: [Control([0; CONTROL]); BATCH],
+            control: if destinations { CONTROL } else { 0 },
             received: 0,
         }
     }
@@ -177,7 +185,7 @@ impl Batch {
                 name,
                 Address::CAPACITY,
                 control,
-                CONTROL,
+                self.control,
             );
         }
         // SAFETY: every header points to one iovec, one address and one control buffer of its own, all alive and unshared

@@ -9,7 +9,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 fn door(address: &str) -> UdpSocket {
     let socket = bind(address.parse().unwrap(), false).unwrap();
-    prepare(&socket, PATIENCE).unwrap();
+    let wildcard = socket.local_addr().unwrap().ip().is_unspecified();
+    assert_eq!(prepare(&socket, PATIENCE).unwrap(), wildcard);
     socket
 }
 
@@ -31,7 +32,7 @@ fn every_datagram_of_a_batch_is_answered_from_the_address_that_it_was_sent_to() 
             .send_to(&[u8::try_from(place).unwrap()], (*to, port))
             .unwrap();
     }
-    let mut batch = Batch::new(512);
+    let mut batch = Batch::new(512, true);
     let mut answered = 0;
     while answered < clients.len() {
         let count = batch.receive(&door).unwrap();
@@ -70,7 +71,7 @@ fn ipv6_works_like_ipv4_and_late_replies_too() {
     let port = socket.local_addr().unwrap().port();
     let client = client("[::1]:0");
     client.send_to(b"late", ("::1", port)).unwrap();
-    let mut batch = Batch::new(64);
+    let mut batch = Batch::new(64, true);
     assert_eq!(batch.receive(&socket).unwrap(), 1);
     let origin = *batch.get(0).unwrap().1;
     assert_eq!(origin.local(), Some("::1".parse().unwrap()));
@@ -84,7 +85,7 @@ fn ipv6_works_like_ipv4_and_late_replies_too() {
 #[test]
 fn waiting_ends_and_long_datagrams_are_cut() {
     let door = door("127.0.0.1:0");
-    let mut batch = Batch::new(8);
+    let mut batch = Batch::new(8, false);
     assert_eq!(
         batch.receive(&door).unwrap_err().kind(),
         io::ErrorKind::WouldBlock
@@ -107,7 +108,7 @@ fn sockets_that_share_an_address_serve_all_of_its_clients() {
     let address = one.local_addr().unwrap();
     let other = bind(address, true).unwrap();
     assert!(bind(address, false).is_err(), "nobody else takes part unasked");
-    let mut batch = Batch::new(64);
+    let mut batch = Batch::new(64, false);
     let mut seen = [0, 0];
     for _ in 0..64 {
         client("127.0.0.1:0").send_to(b"x", address).unwrap();
