@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use isigurt_blocklists::rule::LocalRecord;
 use isigurt_core::cache::Cache;
+use isigurt_core::limit::Limiter;
 use isigurt_core::snapshot::{Answers, Snapshot};
+use isigurt_core::wire::cookie::Secret;
 use isigurt_core::wire::finished::TtlBounds;
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
@@ -196,6 +198,7 @@ pub struct App {
     state_dir: Option<PathBuf>,
     store: Store,
     worker: Worker,
+    run: Run,
     watch: Arc<Watch>,
     workers: udp::Workers,
     doors: Vec<JoinHandle<()>>,
@@ -230,10 +233,13 @@ impl App {
             u64::from(config.dns.cache.size_mib) << 20,
             config.dns.cache.serve_stale.0.as_secs(),
         );
+        let run = Run::start();
+        let limiter = Limiter::new(config.dns.rate_limit.per_client_qps);
         let engine = Engine::new(
-            snapshot(config, rules),
+            snapshot(config, rules, &run),
             cache,
             Upstream::new(&config.upstream, &servers),
+            limiter,
         );
         let listen_error = |what, error| refused(what, SocketAddr::from(([0, 0, 0, 0], 0)), error);
 
@@ -273,6 +279,7 @@ impl App {
             state_dir,
             store,
             worker,
+            run,
             watch,
             workers,
             doors,
@@ -326,13 +333,15 @@ impl App {
                     || old.upstream != new.upstream
                     || old.web != new.web
                     || old.dns.cache != new.dns.cache
+                    || old.dns.rate_limit != new.dns.rate_limit
+                    || old.dns.threads != new.dns.threads
                 {
                     tracing::warn!(
-                        "addresses, upstream servers and the cache's size change at the next restart only"
+                        "addresses, threads, upstream servers, the cache's size and the rate limit change at the next restart only"
                     );
                 }
                 let lists = rules.lists.clone();
-                let old = self.watch.engine().swap(snapshot(new, rules));
+                let old = self.watch.engine().swap(snapshot(new, rules, &self.run));
                 tokio::task::spawn_blocking(move || let_go(old));
                 self.watch.reloaded(Ok(lists));
                 self.loaded = loaded;
@@ -385,8 +394,31 @@ pub fn now() -> i64 {
     jiff::Timestamp::now().as_second()
 }
 
+/// What one run of the daemon has for itself, and keeps over reloads.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Run {
+    cookie_secret: Secret,
+    /// Seconds since 1970 at the engine's start.
+    epoch_s: u64,
+}
+
+impl Run {
+    /// A run that starts now. Without randomness cookies would be forgeable and are made all the same: they only ever add
+    /// to what an address proves.
+    fn start() -> Self {
+        let mut secret = [0; 16];
+        if let Err(error) = getrandom::fill(&mut secret) {
+            tracing::warn!(%error, "no randomness for DNS cookies");
+        }
+        Self {
+            cookie_secret: Secret(secret),
+            epoch_s: u64::try_from(now()).unwrap_or(0),
+        }
+    }
+}
+
 /// What the line reads.
-pub fn snapshot(config: &Config, rules: Rules) -> Snapshot {
+pub fn snapshot(config: &Config, rules: Rules, run: &Run) -> Snapshot {
     let mut local: HashMap<Box<[u8]>, Vec<LocalRecord>> = HashMap::new();
     for record in &config.local.records {
         local
@@ -406,6 +438,8 @@ pub fn snapshot(config: &Config, rules: Rules) -> Snapshot {
                 min: config.dns.cache.min_ttl,
                 max: config.dns.cache.max_ttl,
             },
+            cookie_secret: run.cookie_secret,
+            epoch_s: run.epoch_s,
         },
         forwarded: config
             .upstream

@@ -236,3 +236,40 @@ fn a_slow_client_is_let_go_and_holds_nobody_up() {
     );
     alive(gateway.address);
 }
+
+#[test]
+fn a_cookie_is_answered_with_one_that_proves_itself_and_a_connection_learns_how_long_it_may_idle() {
+    let authority = Authority::start();
+    let gateway = Gateway::start(authority.address, "", "", &[]);
+    // dig keeps no cookie between runs: it shows what it got, and sends it back when told.
+    let first = gateway.dig(&["+cookie", "localhost"]);
+    let line = first
+        .lines()
+        .find(|line| line.contains("COOKIE:"))
+        .unwrap_or_else(|| panic!("{first}"));
+    assert!(line.contains("(good)"), "{first}");
+    let cookie = line.split_whitespace().nth(2).unwrap();
+    assert_eq!(cookie.len(), 48, "{cookie}");
+    let again = gateway.dig(&[&format!("+cookie={cookie}"), "localhost"]);
+    assert!(
+        again.contains(&cookie[..16]) && again.contains("(good)"),
+        "{again}"
+    );
+    assert!(!gateway.dig(&["+nocookie", "localhost"]).contains("COOKIE"));
+    let tcp = gateway.dig(&["+tcp", "+keepalive", "localhost"]);
+    assert!(
+        tcp.contains("TCP-KEEPALIVE: 10.0 secs") || tcp.contains("TCP KEEPALIVE: 10.0 secs"),
+        "{tcp}"
+    );
+    let udp = gateway.dig(&["+keepalive", "localhost"]);
+    assert!(
+        !udp.to_uppercase().contains("KEEPALIVE: 1"),
+        "not over UDP: {udp}"
+    );
+    // A cookie of a length that none has is a malformed query.
+    let mut packet = query("localhost", 1);
+    packet[11] = 1;
+    packet.extend_from_slice(b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x09\x00\x0a\x00\x05abcde");
+    let answer = ask_udp(gateway.address, &packet, Duration::from_secs(2)).unwrap();
+    assert_eq!(rcode(&answer), 1);
+}

@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cache;
+pub mod limit;
 pub mod policy;
 pub mod snapshot;
 pub mod special;

@@ -11,6 +11,7 @@ use isigurt_blocklists::rule::LocalRecord;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::Profile;
+use crate::wire::cookie::Secret;
 use crate::wire::finished::TtlBounds;
 use crate::wire::reply::ede;
 
@@ -63,6 +64,10 @@ pub struct Answers {
     pub site: Site,
     /// Bounds on the TTLs of upstream answers.
     pub ttl: TtlBounds,
+    /// What server cookies are made with.
+    pub cookie_secret: Secret,
+    /// Seconds since 1970 at the caller's monotonic zero.
+    pub epoch_s: u64,
 }
 
 /// Everything that decides a query.

@@ -17,7 +17,7 @@ use crate::policy::{self, Decision};
 use crate::snapshot::{BlockAnswer, Snapshot};
 use crate::special::{self, Special};
 use crate::wire::finished::{Age, Finished};
-use crate::wire::query::Query;
+use crate::wire::query::{Options, Query};
 use crate::wire::reply::{self, Ede, Reply, UDP_CEILING, ede};
 use crate::wire::targets::{self, Targets};
 use crate::wire::{flag, rcode, rtype};
@@ -120,7 +120,7 @@ pub fn step(
     if peer.addr.port() == 0 {
         return Step::Drop; // no one can receive there; a sign of forgery
     }
-    let query = match Query::parse(packet) {
+    let mut query = match Query::parse(packet) {
         Ok(query) => query,
         Err(fault) => {
             return if reply::fault(fault, out) {
@@ -130,6 +130,7 @@ pub fn step(
             };
         }
     };
+    query.options = options(snapshot, peer, &query, now_ms);
     if !snapshot.allows(peer.addr.ip()) {
         let error = Ede {
             code: ede::PROHIBITED,
@@ -176,6 +177,43 @@ pub fn step(
     done
 }
 
+/// Answers a client that asks more often than it may: every second time with TC, so that one who is no forger comes back
+/// over TCP; else not at all. Such answers are no larger than the query, and useless for amplification.
+pub fn limited(packet: &[u8], out: &mut Vec<u8>) -> Step {
+    let Ok(query) = Query::parse(packet) else {
+        return Step::Drop;
+    };
+    if query.id & 1 == 1 {
+        return Step::Drop; // ids are random: this is every second one
+    }
+    reply::empty(&query, rcode::NOERROR, None, out);
+    reply::truncate(&query, out);
+    Step::Reply(Kind::Refused)
+}
+
+/// Seconds that a connection may stay idle (RFC 7828 tells them to clients that ask).
+pub const TCP_IDLE_S: u16 = 10;
+
+/// What goes into the answer's OPT record: a cookie for a cookie, the idle time over TCP.
+fn options(snapshot: &Snapshot, peer: &Peer, query: &Query<'_>, now_ms: u64) -> Options {
+    let Some(edns) = query.edns else {
+        return Options::default();
+    };
+    let cookie = edns.cookie.map(|cookie| {
+        let now = u32::try_from((snapshot.answers.epoch_s + now_ms / 1000) & u64::from(u32::MAX));
+        cookie.answer(
+            &snapshot.answers.cookie_secret,
+            peer.addr.ip().to_canonical(),
+            now.unwrap_or(0),
+        )
+    });
+    let asked = edns.keepalive && peer.transport == Transport::Tcp;
+    Options {
+        cookie,
+        keepalive: asked.then_some(TCP_IDLE_S * 10),
+    }
+}
+
 /// Ends a job: `answer` is the upstream's whole message.
 pub fn finish(
     snapshot: &Snapshot,
@@ -185,9 +223,10 @@ pub fn finish(
     now_ms: u64,
     out: &mut Vec<u8>,
 ) -> Step {
-    let Ok(query) = Query::parse(&job.packet) else {
+    let Ok(mut query) = Query::parse(&job.packet) else {
         return Step::Drop;
     };
+    query.options = options(snapshot, &job.peer, &query, now_ms);
     let question_len = job.key.name.as_ref().wire().len() + 4;
     let finished = answer.and_then(|message| {
         let finished = Finished::from_upstream(message, question_len, snapshot.answers.ttl);

@@ -16,6 +16,7 @@ use isigurt_core::cache::Cache;
 use isigurt_core::policy::{self, Decision, Profile, Verdict};
 use isigurt_core::snapshot::{Answers, BlockAnswer, Site, Snapshot};
 use isigurt_core::step::{self, Kind, Peer, Step, Transport};
+use isigurt_core::wire::cookie::Secret;
 use isigurt_core::wire::finished::TtlBounds;
 use proptest::prelude::*;
 
@@ -66,6 +67,8 @@ fn snapshot(index: Index, block: BlockAnswer) -> Snapshot {
             block_ttl: 10,
             site: Site::Home,
             ttl: TtlBounds { min: 0, max: 86_400 },
+            cookie_secret: Secret([3; 16]),
+            epoch_s: 1_800_000_000,
         },
         forwarded: vec![Name::parse("lan").unwrap()],
         rebind_allow: Some(Vec::new()),

@@ -170,7 +170,7 @@ fn why(cli: &Cli, name: &str, qtype: &str, offline: bool) -> Result<(), String> 
             .lines
             .take()
             .or_else(|| Files::in_state(&config.state_dir).lines(&rules.index));
-        let snapshot = app::snapshot(&config, rules);
+        let snapshot = app::snapshot(&config, rules, &app::Run::default());
         return cli.print(&explain::explain(&snapshot, lines.as_ref(), name, qtype)?);
     }
     match cli.ask(&Request::Why {

@@ -115,7 +115,6 @@ const INACTIVE: &[(&str, &str)] = &[
     ("[metrics]", "metrics"),
     ("[firewall]", "the firewall"),
     ("[log]", "the query log"),
-    ("[dns.rate_limit]", "rate limits"),
     ("https", "the encrypted web UI"),
     ("block_page", "the block page"),
     (

@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use isigurt_core::cache::Cache;
+use isigurt_core::limit::Limiter;
 use isigurt_core::snapshot::Snapshot;
-use isigurt_core::step::{self, Failure, Job, Kind, Peer, Step};
+use isigurt_core::step::{self, Failure, Job, Kind, Peer, Step, Transport};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
@@ -23,6 +24,7 @@ pub struct Engine {
     cache: Cache,
     upstream: Upstream,
     waiting: Semaphore,
+    limiter: Limiter,
     started: Instant,
     counters: Counters,
 }
@@ -85,7 +87,14 @@ impl Turn<'_> {
     /// Takes one packet down the line; never waits.
     pub fn serve(&mut self, peer: &Peer, packet: &[u8], out: &mut Vec<u8>) -> Next {
         let cache = &self.engine.cache;
-        let step = step::step(&self.snapshot, cache, peer, packet, self.now_ms, out);
+        // Connections are bounded a client already, and cannot be forged.
+        let limited =
+            peer.transport == Transport::Udp && !self.engine.limiter.allows(peer.addr.ip(), self.now_ms);
+        let step = if limited {
+            step::limited(packet, out)
+        } else {
+            step::step(&self.snapshot, cache, peer, packet, self.now_ms, out)
+        };
         let (place, next) = match step {
             Step::Upstream(job) => {
                 // Counted as a query now, and by its kind when it is answered.
@@ -128,12 +137,13 @@ pub enum Next {
 
 impl Engine {
     /// An engine that starts with this snapshot.
-    pub fn new(snapshot: Snapshot, cache: Cache, upstream: Upstream) -> Arc<Self> {
+    pub fn new(snapshot: Snapshot, cache: Cache, upstream: Upstream, limiter: Limiter) -> Arc<Self> {
         Arc::new(Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             cache,
             upstream,
             waiting: Semaphore::new(WAITING),
+            limiter,
             started: Instant::now(),
             counters: Counters::default(),
         })

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use isigurt_core::step::{Peer, Transport};
+use isigurt_core::step::{Peer, TCP_IDLE_S, Transport};
 use isigurt_core::wire::HEADER;
 use isigurt_core::wire::query::{Fault, Query};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -26,7 +26,7 @@ const PER_CLIENT: usize = 32;
 /// Queries under way on one connection.
 const UNDER_WAY: usize = 64;
 /// Idle time after which a connection is closed.
-const IDLE: Duration = Duration::from_secs(10);
+const IDLE: Duration = Duration::from_secs(TCP_IDLE_S as u64);
 /// Time for the rest of a message whose first octet has come.
 const MESSAGE: Duration = Duration::from_secs(5);
 

@@ -173,7 +173,7 @@ impl Finished {
             put_u32(out, at, ttl);
         }
         if let Some(edns) = query.edns {
-            reply::opt(out, self.rcode, edns.dnssec_ok, error);
+            reply::opt(out, self.rcode, edns.dnssec_ok, error, query.options);
         }
     }
 }

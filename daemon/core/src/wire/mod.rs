@@ -2,6 +2,7 @@
 //!
 //! Everything here reads bytes from outside: no index, no unwrap, every bound checked.
 
+pub mod cookie;
 pub mod finished;
 pub mod query;
 pub mod reply;

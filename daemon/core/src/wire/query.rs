@@ -5,6 +5,7 @@
 
 use isigurt_blocklists::name::{MAX_LABEL, MAX_WIRE, NameRef};
 
+use super::cookie::{self, Cookie};
 use super::{HEADER, flag, rcode, rtype, u16_at};
 
 /// What the client said in its OPT record (RFC 6891).
@@ -14,6 +15,19 @@ pub struct Edns {
     pub payload: u16,
     /// DNSSEC OK (RFC 3225).
     pub dnssec_ok: bool,
+    /// The COOKIE option (RFC 7873).
+    pub cookie: Option<Cookie>,
+    /// Asked how long a connection may stay idle (RFC 7828).
+    pub keepalive: bool,
+}
+
+/// Options that the answer's OPT record carries beside an extended error.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Client and server cookie.
+    pub cookie: Option<[u8; cookie::WHOLE]>,
+    /// How long a connection may stay idle, units of 100 ms.
+    pub keepalive: Option<u16>,
 }
 
 /// A well-formed standard query with one question.
@@ -31,6 +45,8 @@ pub struct Query<'p> {
     pub qclass: u16,
     /// What the OPT record says, if there is one.
     pub edns: Option<Edns>,
+    /// What goes into the OPT record of the answer.
+    pub options: Options,
     lower: [u8; MAX_WIRE],
     lower_len: u8,
 }
@@ -102,6 +118,7 @@ impl<'p> Query<'p> {
             qtype,
             qclass,
             edns,
+            options: Options::default(),
             lower,
             lower_len: name_len,
         })
@@ -163,9 +180,9 @@ fn read_additional(packet: &[u8], start: usize, count: u16) -> Result<Option<Edn
         if record.rtype == rtype::OPT {
             let root_owner = packet.get(at) == Some(&0);
             let options = packet.get(record.rdata..record.end).ok_or(NoOpt::Malformed)?;
-            if edns.is_some() || !root_owner || !options_are_whole(options) {
+            let (Some((cookie, keepalive)), true, None) = (read_options(options), root_owner, edns) else {
                 return Err(NoOpt::Malformed);
-            }
+            };
             let version = record.ttl.to_be_bytes()[1];
             if version != 0 {
                 return Err(NoOpt::Version);
@@ -173,6 +190,8 @@ fn read_additional(packet: &[u8], start: usize, count: u16) -> Result<Option<Edn
             edns = Some(Edns {
                 payload: record.class,
                 dnssec_ok: record.ttl & 0x8000 != 0,
+                cookie,
+                keepalive,
             });
         }
         at = record.end;
@@ -184,15 +203,23 @@ fn read_additional(packet: &[u8], start: usize, count: u16) -> Result<Option<Edn
     }
 }
 
-/// Whether option codes and lengths fill the rdata exactly (RFC 6891, section 6.1.2).
-fn options_are_whole(mut options: &[u8]) -> bool {
+/// The options that mean something: the first cookie, and whether a keepalive is asked for. `None` where codes and lengths
+/// do not fill the rdata exactly (RFC 6891, section 6.1.2) or a cookie is of no length that it may have.
+fn read_options(mut options: &[u8]) -> Option<(Option<Cookie>, bool)> {
+    const COOKIE: u16 = 10;
+    const KEEPALIVE: u16 = 11;
+    let (mut cookie, mut keepalive) = (None, false);
     while !options.is_empty() {
-        let Some(rest) = u16_at(options, 2).and_then(|length| options.get(4 + usize::from(length)..)) else {
-            return false;
-        };
-        options = rest;
+        let (code, length) = (u16_at(options, 0)?, usize::from(u16_at(options, 2)?));
+        let value = options.get(4..4 + length)?;
+        match code {
+            COOKIE if cookie.is_none() => cookie = Some(Cookie::read(value)?),
+            KEEPALIVE => keepalive = true,
+            _ => {}
+        }
+        options = options.get(4 + length..)?;
     }
-    true
+    Some((cookie, keepalive))
 }
 
 /// Places of one record in a message.
@@ -278,7 +305,9 @@ mod tests {
             query.edns,
             Some(Edns {
                 payload: 1232,
-                dnssec_ok: true
+                dnssec_ok: true,
+                cookie: None,
+                keepalive: false
             })
         );
     }

@@ -3,7 +3,7 @@
 //! A reply is written front to back into a caller's buffer. The question is echoed octet for octet, letter case
 //! included; records name their owner by a pointer to it. An OPT record goes out exactly where one came in.
 
-use super::query::{Fault, Query};
+use super::query::{Fault, Options, Query};
 use super::{HEADER, flag, put_u16, rcode, rtype};
 
 /// UDP payload that the gateway takes and sends at most, octets: fits every path (dnsflagday.net/2020).
@@ -95,7 +95,7 @@ impl<'o> Reply<'o> {
         put_u16(self.out, 6, self.answers);
         put_u16(self.out, 8, self.authorities);
         if let Some(edns) = query.edns {
-            opt(self.out, rcode, edns.dnssec_ok, error);
+            opt(self.out, rcode, edns.dnssec_ok, error, query.options);
         }
     }
 }
@@ -121,7 +121,7 @@ pub fn fault(fault: Fault, out: &mut Vec<u8>) -> bool {
         }
         Fault::BadVersion { id, flags } => {
             header(out, id, flag::QR | flags & flag::RD, 0);
-            opt(out, rcode::BADVERS, false, None);
+            opt(out, rcode::BADVERS, false, None, Options::default());
             true
         }
     }
@@ -136,7 +136,7 @@ pub fn truncate(query: &Query<'_>, out: &mut Vec<u8>) {
         put_u16(out, at, 0);
     }
     if let Some(edns) = query.edns {
-        opt(out, flags & flag::RCODE, edns.dnssec_ok, None);
+        opt(out, flags & flag::RCODE, edns.dnssec_ok, None, query.options);
     }
 }
 
@@ -161,7 +161,7 @@ fn record(out: &mut Vec<u8>, owner: &[u8], rtype: u16, ttl: u32, rdata: &[u8]) -
 }
 
 /// Appends an OPT record (RFC 6891) and counts it; `rcode`'s upper bits go into it.
-pub(super) fn opt(out: &mut Vec<u8>, rcode: u16, dnssec_ok: bool, error: Option<Ede<'_>>) {
+pub(super) fn opt(out: &mut Vec<u8>, rcode: u16, dnssec_ok: bool, error: Option<Ede<'_>>, options: Options) {
     out.push(0);
     out.extend_from_slice(&rtype::OPT.to_be_bytes());
     out.extend_from_slice(&UDP_CEILING.to_be_bytes());
@@ -172,15 +172,25 @@ pub(super) fn opt(out: &mut Vec<u8>, rcode: u16, dnssec_ok: bool, error: Option<
         text.get(..text.len().min(200)).unwrap_or_default()
     });
     let octets = |length: usize| u16::try_from(length).unwrap_or(0).to_be_bytes();
-    match error {
-        None => out.extend_from_slice(&octets(0)),
-        Some(error) => {
-            out.extend_from_slice(&octets(6 + text.len()));
-            out.extend_from_slice(&15u16.to_be_bytes()); // option code of EDE
-            out.extend_from_slice(&octets(2 + text.len()));
-            out.extend_from_slice(&error.code.to_be_bytes());
-            out.extend_from_slice(text);
-        }
+    let length = error.map_or(0, |_| 6 + text.len())
+        + options.cookie.map_or(0, |cookie| 4 + cookie.len())
+        + options.keepalive.map_or(0, |_| 6);
+    out.extend_from_slice(&octets(length));
+    if let Some(error) = error {
+        out.extend_from_slice(&15u16.to_be_bytes()); // option code of EDE
+        out.extend_from_slice(&octets(2 + text.len()));
+        out.extend_from_slice(&error.code.to_be_bytes());
+        out.extend_from_slice(text);
+    }
+    if let Some(cookie) = options.cookie {
+        out.extend_from_slice(&10u16.to_be_bytes()); // COOKIE (RFC 7873)
+        out.extend_from_slice(&octets(cookie.len()));
+        out.extend_from_slice(&cookie);
+    }
+    if let Some(keepalive) = options.keepalive {
+        out.extend_from_slice(&11u16.to_be_bytes()); // edns-tcp-keepalive (RFC 7828)
+        out.extend_from_slice(&octets(2));
+        out.extend_from_slice(&keepalive.to_be_bytes());
     }
     let additional = super::u16_at(out, 10).unwrap_or(0);
     put_u16(out, 10, additional.saturating_add(1));
