@@ -61,7 +61,7 @@ impl Source for Arc<[u8]> {
 pub struct Reading {
     /// Its format.
     pub format: Format,
-    /// Whether a bare name means all names below it too; see [`read::stream`].
+    /// Whether a bare name means all names below it too; see [`crate::read::stream`].
     pub subdomains: Option<bool>,
 }
 
