@@ -438,6 +438,7 @@ pub fn snapshot(config: &Config, rules: Rules, run: &Run) -> Snapshot {
                 min: config.dns.cache.min_ttl,
                 max: config.dns.cache.max_ttl,
             },
+            prefetch: config.dns.cache.prefetch,
             cookie_secret: run.cookie_secret,
             epoch_s: run.epoch_s,
         },

@@ -64,6 +64,8 @@ pub struct Answers {
     pub site: Site,
     /// Bounds on the TTLs of upstream answers.
     pub ttl: TtlBounds,
+    /// Whether popular names are fetched anew before their time is over.
+    pub prefetch: bool,
     /// What server cookies are made with.
     pub cookie_secret: Secret,
     /// Seconds since 1970 at the caller's monotonic zero.

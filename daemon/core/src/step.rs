@@ -47,6 +47,9 @@ pub struct Peer {
 pub enum Step {
     /// Send the reply.
     Reply(Kind),
+    /// Send the reply; then ask an upstream and call [`finish`], whose reply nobody waits for: a popular answer is near
+    /// its end.
+    Refresh(Kind, Box<Job>),
     /// Ask an upstream, then call [`finish`].
     Upstream(Box<Job>),
     /// Send nothing.
@@ -537,6 +540,12 @@ fn allowed(
         }
         Found::Fresh(entry, age) => {
             entry.answer.write(query, Age::Fresh(age), None, out);
+            if snapshot.answers.prefetch
+                && entry.used(age)
+                && let Step::Upstream(job) = job(peer, packet, key(query, query.qname()).to_key(), None, None)
+            {
+                return Step::Refresh(Kind::Cached, job);
+            }
             Step::Reply(Kind::Cached)
         }
         Found::Stale(entry) => job(

@@ -67,6 +67,7 @@ fn snapshot(index: Index, block: BlockAnswer) -> Snapshot {
             block_ttl: 10,
             site: Site::Home,
             ttl: TtlBounds { min: 0, max: 86_400 },
+            prefetch: true,
             cookie_secret: Secret([3; 16]),
             epoch_s: 1_800_000_000,
         },
@@ -218,6 +219,34 @@ fn what_an_answer_leads_to_is_policy_too() {
     assert_eq!(led_to(&snapshot, "rebind.org", 1, private).0, Kind::Blocked);
     snapshot.rebind_allow = None;
     assert_eq!(led_to(&snapshot, "rebind.org", 1, private).0, Kind::Forwarded);
+}
+
+#[test]
+fn a_popular_answer_is_fetched_anew_once_before_its_end() {
+    let mut snapshot = snapshot(index(&[]), BlockAnswer::Null);
+    let mut out = Vec::new();
+    let packet = query("www.allowed.org", 1, false);
+    let ask = |snapshot: &Snapshot, cache: &Cache, now_ms: u64, out: &mut Vec<u8>| {
+        matches!(
+            step::step(snapshot, cache, &PEER(), &packet, now_ms, out),
+            Step::Refresh(Kind::Cached, _)
+        )
+    };
+    for prefetch in [true, false] {
+        snapshot.answers.prefetch = prefetch;
+        let cache = Cache::new(1 << 20, 0);
+        let Step::Upstream(job) = step::step(&snapshot, &cache, &PEER(), &packet, 0, &mut out) else {
+            panic!("asked upstream");
+        };
+        let _ = step::finish(&snapshot, &cache, &job, Ok(&answer(&packet)), 0, &mut out); // TTL 300
+        assert!(!ask(&snapshot, &cache, 1_000, &mut out));
+        assert!(!ask(&snapshot, &cache, 269_000, &mut out));
+        assert_eq!(ask(&snapshot, &cache, 270_000, &mut out), prefetch);
+        assert!(!ask(&snapshot, &cache, 271_000, &mut out), "once is enough");
+        // What nobody asked for in its time is left to end.
+        let _ = step::finish(&snapshot, &cache, &job, Ok(&answer(&packet)), 0, &mut out);
+        assert!(!ask(&snapshot, &cache, 290_000, &mut out));
+    }
 }
 
 #[test]

@@ -103,6 +103,7 @@ impl Turn<'_> {
             }
             Step::Drop => (DROPPED, Next::Nothing),
             Step::Reply(kind) => (kind as usize, Next::Send),
+            Step::Refresh(kind, job) => (kind as usize, Next::SendAndRefresh(job)),
         };
         if let Some(count) = self.tally.get_mut(place) {
             *count += 1;
@@ -129,6 +130,8 @@ impl Drop for Turn<'_> {
 pub enum Next {
     /// Send what stands in the buffer.
     Send,
+    /// Send what stands in the buffer, and have [`Engine::refresh`] fetch a newer answer.
+    SendAndRefresh(Box<Job>),
     /// Wait for an upstream with [`Engine::resolve`], then send.
     Wait(Box<Job>),
     /// Send nothing.
@@ -186,11 +189,30 @@ impl Engine {
         matches!(self.next(step), Next::Send)
     }
 
+    /// Fetches a newer answer into the cache. Nobody waits for it, and where the upstream is busy it is left.
+    pub async fn refresh(&self, job: &Job) {
+        let Ok(_place) = self.waiting.try_acquire() else {
+            return;
+        };
+        let answer = self.upstream.resolve(&job.key).await;
+        let Ok(answer) = answer.as_deref() else { return };
+        let snapshot = self.snapshot.load_full();
+        let mut unread = Vec::new();
+        step::finish(
+            &snapshot,
+            &self.cache,
+            job,
+            Ok(answer),
+            self.now_ms(),
+            &mut unread,
+        );
+    }
+
     fn next(&self, step: Step) -> Next {
         let (counter, next) = match step {
             Step::Upstream(job) => return Next::Wait(job),
             Step::Drop => (&self.counters.dropped, Next::Nothing),
-            Step::Reply(kind) => (self.counter(kind), Next::Send),
+            Step::Reply(kind) | Step::Refresh(kind, _) => (self.counter(kind), Next::Send),
         };
         counter.fetch_add(1, Ordering::Relaxed);
         next

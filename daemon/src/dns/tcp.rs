@@ -115,6 +115,13 @@ async fn connection(engine: Arc<Engine>, stream: TcpStream, from: SocketAddr) {
                     break;
                 }
             }
+            Next::SendAndRefresh(job) => {
+                let engine = engine.clone();
+                tokio::spawn(async move { engine.refresh(&job).await });
+                if answers.send(out).await.is_err() {
+                    break;
+                }
+            }
             Next::Nothing => {}
             Next::Wait(job) => {
                 let Ok(place) = under_way.clone().acquire_owned().await else {

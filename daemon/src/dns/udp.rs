@@ -116,6 +116,10 @@ impl Worker {
             };
             match turn.serve(&peer, packet, reply) {
                 Next::Send => {}
+                Next::SendAndRefresh(job) => {
+                    let engine = self.engine.clone();
+                    self.runtime.spawn(async move { engine.refresh(&job).await });
+                }
                 Next::Nothing => reply.clear(),
                 Next::Wait(job) => {
                     reply.clear();

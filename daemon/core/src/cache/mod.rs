@@ -5,6 +5,7 @@
 //! Policy is decided before the cache, so a change of policy needs no flush.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use isigurt_blocklists::name::{Name, NameRef};
 use quick_cache::{Equivalent, Weighter, sync};
@@ -74,6 +75,30 @@ pub struct Entry {
     pub targets: Targets,
     /// Milliseconds on the caller's monotonic clock.
     pub stored_ms: u64,
+    /// Times that it was served; the top bit says that a newer one is being fetched.
+    uses: AtomicU32,
+}
+
+/// A newer answer is being fetched.
+const FETCHING: u32 = 1 << 31;
+/// Answers of a shorter life are not fetched ahead, seconds.
+const SHORTEST: u32 = 10;
+
+impl Entry {
+    /// Counts a use, and says whether now is the time to fetch a newer answer: once, in the last tenth of its life, for
+    /// what was asked for before.
+    pub fn used(&self, age: u32) -> bool {
+        let ttl = self.answer.ttl();
+        let late = ttl >= SHORTEST && u64::from(age) * 10 >= u64::from(ttl) * 9;
+        let before = if late {
+            self.uses.fetch_or(FETCHING, Ordering::Relaxed)
+        } else if self.uses.load(Ordering::Relaxed) == 0 {
+            self.uses.fetch_add(1, Ordering::Relaxed) // one use is enough to know; more would only cost
+        } else {
+            return false;
+        };
+        late && before & FETCHING == 0 && before > 0
+    }
 }
 
 /// What a look-up found.
@@ -146,6 +171,7 @@ impl Cache {
                     answer: answer.clone(),
                     targets: targets.clone(),
                     stored_ms: now_ms,
+                    uses: AtomicU32::new(0),
                 }),
             );
         }
