@@ -145,6 +145,13 @@ impl<'a> NameRef<'a> {
         }
     }
 
+    /// The same for octets that [`NameRef::from_lower_wire`] has accepted before, without looking at them again. Others give
+    /// look-ups that find nothing.
+    pub fn accepted_before(wire: &'a [u8]) -> Self {
+        debug_assert!(Self::from_lower_wire(wire).is_ok(), "{wire:?}");
+        Self(wire)
+    }
+
     /// The root name.
     pub const fn root() -> NameRef<'static> {
         NameRef(&[0])

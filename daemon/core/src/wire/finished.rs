@@ -27,8 +27,9 @@ pub const STALE_TTL: u32 = 30;
 /// An upstream's answer without its OPT record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finished {
-    wire: Box<[u8]>,
-    ttl_at: Box<[u16]>,
+    /// The message, then the places of its TTLs, two octets each: one allocation, so that a copy waits for memory once.
+    octets: Box<[u8]>,
+    wire_len: u32,
     question_len: u16,
     ttl: u32,
     rcode: u16,
@@ -99,9 +100,11 @@ impl Finished {
             _ => None,
         };
         let question_len = u16::try_from(question_len).ok()?;
+        let wire_len = u32::try_from(wire.len()).ok()?;
+        wire.extend(ttl_at.into_iter().flat_map(u16::to_ne_bytes));
         Some(Self {
-            wire: wire.into(),
-            ttl_at: ttl_at.into(),
+            octets: wire.into(),
+            wire_len,
             question_len,
             ttl: ttl.unwrap_or(0),
             rcode,
@@ -120,19 +123,28 @@ impl Finished {
 
     /// The message as it came, without OPT.
     pub fn wire(&self) -> &[u8] {
-        &self.wire
+        self.parts().0
+    }
+
+    /// The message, and the places of its TTLs.
+    fn parts(&self) -> (&[u8], &[[u8; 2]]) {
+        let (wire, places) = self
+            .octets
+            .split_at_checked(self.wire_len as usize)
+            .unwrap_or_default();
+        (wire, places.as_chunks().0)
     }
 
     /// Octets that it occupies in memory.
     pub fn size(&self) -> usize {
-        size_of::<Self>() + self.wire.len() + 2 * self.ttl_at.len()
+        size_of::<Self>() + self.octets.len()
     }
 
     /// The answer section with every name uncompressed: owner, type, TTL, rdata. For answers that are put behind
     /// another record; rare, so by the library. `None` where it cannot be decoded.
     #[allow(clippy::type_complexity)] // four columns, read once
     pub fn answer_records(&self) -> Option<Vec<(Name, u16, u32, Vec<u8>)>> {
-        let decoded = Message::from_vec(&self.wire).ok()?;
+        let decoded = Message::from_vec(self.wire()).ok()?;
         let mut records = Vec::with_capacity(decoded.answers.len());
         for record in &decoded.answers {
             let owner = Name::from_wire(&record.name.to_bytes().ok()?).ok()?;
@@ -153,9 +165,10 @@ impl Finished {
             // Another name's answer; the key makes this impossible, and an unfiltered answer must not come of it.
             return reply::empty(query, rcode::SERVFAIL, error, out);
         }
-        out.extend_from_slice(&self.wire);
+        let (wire, places) = self.parts();
+        out.extend_from_slice(wire);
         put_u16(out, 0, query.id);
-        let theirs = u16_at(&self.wire, 2).unwrap_or(0);
+        let theirs = u16_at(wire, 2).unwrap_or(0);
         // AD only for those who can read it (RFC 6840, section 5.7).
         let asked_ad = query.dnssec_ok() || query.flags & flag::AD != 0;
         let ad = if asked_ad { theirs & flag::AD } else { 0 };
@@ -164,8 +177,8 @@ impl Finished {
         if let Some(place) = out.get_mut(HEADER..HEADER + query.question.len()) {
             place.copy_from_slice(query.question);
         }
-        for &at in &self.ttl_at {
-            let at = usize::from(at);
+        for at in places {
+            let at = usize::from(u16::from_ne_bytes(*at));
             let ttl = match age {
                 Age::Fresh(seconds) => u32_at(out, at).unwrap_or(0).saturating_sub(seconds),
                 Age::Stale => STALE_TTL,

@@ -127,8 +127,7 @@ impl<'p> Query<'p> {
     /// The query name in lower case.
     pub fn qname(&self) -> NameRef<'_> {
         let wire = self.lower.get(..usize::from(self.lower_len)).unwrap_or(&[0]);
-        // Checked in `parse`; the root stands in for what cannot happen.
-        NameRef::from_lower_wire(wire).unwrap_or_else(|_| NameRef::root())
+        NameRef::accepted_before(wire) // in `parse`
     }
 
     /// Largest answer over UDP, octets: what the client takes, between 512 and `ceiling` (RFC 6891, 6.2.3).
