@@ -138,7 +138,7 @@ proptest! {
     #[test]
     fn compiling_is_deterministic(lists in prop::collection::vec(list(), 1..4)) {
         let octets = |threads: usize| {
-            let mut compiler = Compiler::new(Seed([3; 32]), 1000).reading_on(threads);
+            let mut compiler = Compiler::new(Seed([3; 32]), 1000);
             for (format, _, text) in &lists {
                 let tag = compiler.tag(TagKind::Own, "own").unwrap();
                 let info = ListInfo { id: "l".into(), tag, origin: "l".into(), format: *format, version: "1".into() };

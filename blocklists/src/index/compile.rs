@@ -11,7 +11,6 @@
 //! category is left out, and the names to see that with are not kept. The same lists in the same order with the same
 //! seed and time give the same octets, with any number of threads.
 
-mod reading;
 mod redundant;
 
 use std::io::{self, Read, Seek, Write};
@@ -31,8 +30,8 @@ use super::{
 };
 use crate::name::NameRef;
 use crate::read::hashed::HashKey;
-use crate::read::report::Report;
-use crate::read::{Format, ListError};
+use crate::read::report::{Report, Visitor};
+use crate::read::{self, Format, ListError};
 use crate::rule::{Located, Pattern, Rule};
 
 /// Bits of the gate for each expected rule, while it is filled.
@@ -102,8 +101,6 @@ struct List {
 pub struct Compiler {
     seed: Seed,
     hasher: Hasher,
-    /// For reading.
-    threads: usize,
     tags: Vec<Tag>,
     lists: Vec<List>,
     records: Records,
@@ -131,7 +128,6 @@ impl Compiler {
         Self {
             hasher: Hasher::new(&seed),
             seed,
-            threads: 1,
             tags: Vec::new(),
             lists: Vec::new(),
             records: Records::new(),
@@ -148,13 +144,6 @@ impl Compiler {
             non_terminals: Vec::new(),
             overflow: None,
         }
-    }
-
-    /// Reads lists on so many threads, 1 or 2. The index is the same.
-    #[must_use]
-    pub fn reading_on(mut self, threads: usize) -> Self {
-        self.threads = threads;
-        self
     }
 
     /// The group with this kind and identifier, made if it is new.
@@ -199,7 +188,12 @@ impl Compiler {
             return Ok((reading.format, Report::default())); // finishing tells
         };
         let regexes = self.regexes.len();
-        match reading::stream(self, list, &source, reading) {
+        let mut visitor = Adding { compiler: self, list };
+        let outcome = source
+            .open()
+            .map_err(ListError::from)
+            .and_then(|input| read::stream(input, reading.format, reading.subdomains, &mut visitor));
+        match outcome {
             Ok(summary) => {
                 self.set_hash_key(list, summary.hash_key);
                 if let Some(list) = self.lists.get_mut(usize::from(list)) {
@@ -533,5 +527,28 @@ impl Compiler {
             rules,
             names,
         }
+    }
+}
+
+/// Puts the rules of a list that is being read into the compiler.
+struct Adding<'c> {
+    compiler: &'c mut Compiler,
+    list: u16,
+}
+
+impl Visitor for Adding<'_> {
+    fn start(&mut self, format: Format) {
+        if let Some(list) = self.compiler.lists.get_mut(usize::from(self.list)) {
+            list.info.format = format;
+            list.zone = format == Format::Rpz;
+        }
+    }
+
+    fn rule(&mut self, line: u32, rule: Rule) {
+        self.compiler.rule(self.list, line, rule, false);
+    }
+
+    fn void(&mut self, rule: Rule) {
+        self.compiler.rule(self.list, 0, rule, true);
     }
 }

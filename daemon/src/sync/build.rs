@@ -118,7 +118,7 @@ pub(super) fn build(
 ) -> Result<Delivery, BuildError> {
     let length = |file: &Path| std::fs::metadata(file).map_or(0, |metadata| metadata.len());
     let octets = BUILT_IN + order.lists.iter().map(|list| length(&list.file)).sum::<u64>();
-    let mut compiler = Compiler::new(order.seed, octets).reading_on(order.threads);
+    let mut compiler = Compiler::new(order.seed, octets);
     let mut built_in_lists = Vec::new();
     built_in(&mut compiler, &mut built_in_lists)?;
     let (mut read, mut warnings) = (Vec::new(), Vec::new());

@@ -110,10 +110,7 @@ impl std::fmt::Display for Table {
 
 pub(super) fn run(cli: &Cli, options: &Compile) -> Result<(), String> {
     let (seed, octets, newest) = sources(options)?;
-    let threads = std::thread::available_parallelism()
-        .map_or(1, std::num::NonZero::get)
-        .min(2);
-    let mut compiler = Compiler::new(seed, octets).reading_on(threads);
+    let mut compiler = Compiler::new(seed, octets);
     let tag = compiler
         .tag(TagKind::Own, "own")
         .map_err(|error| error.to_string())?;
@@ -145,6 +142,9 @@ pub(super) fn run(cli: &Cli, options: &Compile) -> Result<(), String> {
     let (next, next_lines) = (beside(output, ".next"), beside(&lines, ".next"));
     let mut index_out = BufWriter::new(File::create(&next).map_err(failed)?);
     let mut lines_out = BufWriter::new(File::create(&next_lines).map_err(failed)?);
+    let threads = std::thread::available_parallelism()
+        .map_or(1, std::num::NonZero::get)
+        .min(2);
     let stats = compiler
         .finish(newest, threads, &mut index_out, &mut lines_out)
         .map_err(|error| format!("{}: {error}", output.display()))?;
