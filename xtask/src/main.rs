@@ -40,12 +40,15 @@ enum Task {
 enum Bench {
     /// The index: size, look-ups, compiling, start, update and swap (some 10 minutes)
     Index,
+    /// The line: CPU a query beside the floor and other servers, latency, memory (some 10 minutes; needs nsd and dnsperf)
+    Line,
 }
 
 fn main() -> anyhow::Result<()> {
     match Task::parse() {
         Task::Test { rest } => tests_all::run(&rest),
         Task::Bench(Bench::Index) => bench::index(),
+        Task::Bench(Bench::Line) => bench::line(),
         Task::Arrows => arrows::check(),
         Task::Licenses => licenses::check(),
         Task::Ci => {

@@ -1,9 +1,10 @@
-//! `cargo xtask bench index`: the index measured against its bars, as a table.
+//! `cargo xtask bench`: measurements against the project's bars. Here: `index`, the index measured against its bars, as a table.
 //!
 //! Look-ups come from the Criterion bench of `isigurt-blocklists`; compiling, starting, updating and swapping are done by
 //! the release build of `isigurtd` as a user would. All times are of this machine and of this run.
 
 mod daemon;
+mod line;
 mod load;
 #[path = "../../../blocklists/benches/support/names.rs"]
 mod names;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 
 use crate::{cargo, root, step};
+pub(crate) use line::line;
 
 /// One row of the table.
 struct Row {
@@ -69,6 +71,15 @@ impl Table {
         }
     }
 
+    /// An error where a bar is missed.
+    fn end(&self) -> anyhow::Result<()> {
+        let missed = self.0.iter().filter(|row| row.met == Some(false)).count();
+        if missed > 0 {
+            bail!("{missed} bars missed");
+        }
+        Ok(())
+    }
+
     fn text(&self) -> String {
         let mut text = String::from("| what | bar | figure | |\n| --- | --- | --- | --- |\n");
         for row in &self.0 {
@@ -93,11 +104,7 @@ pub(crate) fn index() -> anyhow::Result<()> {
     compiling(&mut table, &folder, &lists)?;
     daemon::measure(&mut table, &folder, &lists)?;
     println!("\n{}\n{}", machine(), table.text());
-    let missed = table.0.iter().filter(|row| row.met == Some(false)).count();
-    if missed > 0 {
-        bail!("{missed} bars missed");
-    }
-    Ok(())
+    table.end()
 }
 
 /// Made-up lists in hosts format.
