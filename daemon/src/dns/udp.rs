@@ -9,13 +9,15 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use isigurt_core::step::{Peer, Transport};
+use isigurt_core::wire::reply::UDP_CEILING;
 use isigurt_udp::{Batch, Origin};
 use tokio::runtime::Handle;
 
 use super::engine::{Engine, Next};
 
-/// Largest query that is read, octets; what is longer is cut off and so malformed.
-const LARGEST: usize = 4096;
+/// Largest query that is read, octets; what is longer is cut off and so malformed. Answers tell clients that no more is
+/// taken (RFC 6891, section 6.2.3).
+const LARGEST: usize = UDP_CEILING as usize;
 /// How long a worker waits for a datagram before it looks whether it is to end.
 const PATIENCE: Duration = Duration::from_millis(250);
 

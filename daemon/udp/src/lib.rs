@@ -23,6 +23,8 @@ use address::Address;
 
 /// Datagrams that are received and sent together, at most.
 pub const BATCH: usize = 64;
+/// Octets that there is room for in a reply from the start; a larger one makes room once.
+const REPLY: usize = 592;
 /// Octets for control messages: one `in6_pktinfo` with its header, and some to spare.
 const CONTROL: usize = 64;
 
@@ -38,7 +40,43 @@ pub fn bind(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
     }
     let _ = socket.set_recv_buffer_size(1 << 20); // bursts; the system may give less
     socket.bind(&address.into())?;
-    Ok(socket.into())
+    let socket = UdpSocket::from(socket);
+    dont_fragment(&socket, address);
+    Ok(socket)
+}
+
+/// Has datagrams leave whole or not at all, whatever forged ICMP messages say of the path (RFC 9715, section 3.1): fragments
+/// can be forged (RFC 8085, section 3.2). Beside that it spares the kernel an identification number for each. Older systems
+/// that refuse go on as they did.
+fn dont_fragment(socket: &UdpSocket, address: SocketAddr) {
+    let _ = match address {
+        SocketAddr::V4(_) => set(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE),
+        SocketAddr::V6(_) => set(
+            socket,
+            libc::IPPROTO_IPV6,
+            libc::IPV6_MTU_DISCOVER,
+            libc::IPV6_PMTUDISC_PROBE,
+        ),
+    };
+}
+
+/// Sets an option that is an int.
+fn set(socket: &UdpSocket, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    // SAFETY: the option is an int; its address and size are those of a live local variable.
+    let set = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            (&raw const value).cast(),
+            length(size_of::<libc::c_int>()),
+        )
+    };
+    if set == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Makes a socket ready to be received from; receiving waits no longer than `patience`. A socket that is bound to one
@@ -54,22 +92,8 @@ pub fn prepare(socket: &UdpSocket, patience: Duration) -> io::Result<bool> {
         SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_PKTINFO),
         SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO),
     };
-    let on: libc::c_int = 1;
-    // SAFETY: the option is an int; its address and size are those of a live local variable.
-    let set = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            level,
-            option,
-            (&raw const on).cast(),
-            length(size_of::<libc::c_int>()),
-        )
-    };
-    if set == 0 {
-        Ok(true)
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    set(socket, level, option, 1)?;
+    Ok(true)
 }
 
 fn length(octets: usize) -> libc::socklen_t {
@@ -120,9 +144,10 @@ struct Control([u8; CONTROL]);
 
 /// A batch of datagrams and the replies to them. Everything is allocated once.
 pub struct Batch {
-    /// One after the other, each of `largest` octets.
+    /// One after the other, `stride` octets apart.
     packets: Vec<u8>,
     largest: usize,
+    stride: usize,
     lengths: [usize; BATCH],
     origins: [Origin; BATCH],
     replies: Vec<Vec<u8>>,
@@ -147,12 +172,15 @@ const NOWHERE: Origin = Origin {
 impl Batch {
     /// Room for datagrams of up to `largest` octets; longer ones are cut off. `destinations`: what [`prepare`] said.
     pub fn new(largest: usize, destinations: bool) -> Self {
+        // Not a power of two, or all packets would compete for the same few lines of the processor's cache.
+        let stride = largest.next_multiple_of(128) + 64;
         Self {
-            packets: vec![0; BATCH * largest],
+            packets: vec![0; BATCH * stride],
             largest,
+            stride,
             lengths: [0; BATCH],
             origins: [NOWHERE; BATCH],
-            replies: (0..BATCH).map(|_| Vec::with_capacity(largest)).collect(),
+            replies: (0..BATCH).map(|_| Vec::with_capacity(REPLY)).collect(),
             names: [Address::NONE; BATCH],
             controls: [Control([0; CONTROL]); BATCH],
             control: if destinations { CONTROL } else { 0 },
@@ -169,7 +197,7 @@ impl Batch {
             iov_len: 0,
         });
         let mut headers: [libc::mmsghdr; BATCH] = std::array::from_fn(|_| empty());
-        let buffers = self.packets.chunks_exact_mut(self.largest);
+        let buffers = self.packets.chunks_exact_mut(self.stride);
         for ((((header, place), buffer), name), control) in headers
             .iter_mut()
             .zip(&mut places)
@@ -178,7 +206,7 @@ impl Batch {
             .zip(&mut self.controls)
         {
             place.iov_base = buffer.as_mut_ptr().cast();
-            place.iov_len = buffer.len();
+            place.iov_len = self.largest; // below the stride
             fill(
                 &mut header.msg_hdr,
                 place,
@@ -226,7 +254,7 @@ impl Batch {
         if place >= self.received {
             return None;
         }
-        let start = place * self.largest;
+        let start = place * self.stride;
         let packet = self.packets.get(start..start + *self.lengths.get(place)?)?;
         Some((packet, self.origins.get(place)?, self.replies.get_mut(place)?))
     }

@@ -105,12 +105,6 @@ impl<'p> Query<'p> {
             Err(NoOpt::Version) => return Err(Fault::BadVersion { id, flags }),
             Err(NoOpt::Malformed) => return Err(fault(rcode::FORMERR)),
         };
-        if lower
-            .get(..usize::from(name_len))
-            .is_none_or(|name| NameRef::from_lower_wire(name).is_err())
-        {
-            return Err(fault(rcode::FORMERR));
-        }
         Ok(Self {
             id,
             flags,
@@ -127,7 +121,7 @@ impl<'p> Query<'p> {
     /// The query name in lower case.
     pub fn qname(&self) -> NameRef<'_> {
         let wire = self.lower.get(..usize::from(self.lower_len)).unwrap_or(&[0]);
-        NameRef::accepted_before(wire) // in `parse`
+        NameRef::accepted_before(wire) // by `read_name`
     }
 
     /// Largest answer over UDP, octets: what the client takes, between 512 and `ceiling` (RFC 6891, 6.2.3).
@@ -147,22 +141,22 @@ impl<'p> Query<'p> {
 /// Copies the question's name, lower-cased, and returns its octets. A compression pointer is refused: there is
 /// nothing before the first name to point to.
 fn read_name(packet: &[u8], lower: &mut [u8; MAX_WIRE]) -> Option<u8> {
+    let from = packet.get(HEADER..)?;
     let mut at = 0;
     loop {
-        let length = *packet.get(HEADER + at)?;
-        if usize::from(length) > MAX_LABEL {
+        let length = usize::from(*from.get(at)?);
+        if length > MAX_LABEL {
             return None;
         }
-        let next = at + 1 + usize::from(length);
-        let from = packet.get(HEADER + at..HEADER + next)?;
-        let to = lower.get_mut(at..next)?;
-        to.copy_from_slice(from);
-        to.make_ascii_lowercase(); // a length is at most 63 and so no letter
-        at = next;
+        at += 1 + length;
         if length == 0 {
-            return u8::try_from(at).ok();
+            break;
         }
     }
+    let to = lower.get_mut(..at)?;
+    to.copy_from_slice(from.get(..at)?);
+    to.make_ascii_lowercase(); // a length is at most 63 and so no letter
+    u8::try_from(at).ok()
 }
 
 enum NoOpt {
