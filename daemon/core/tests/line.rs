@@ -12,7 +12,7 @@ use std::sync::Arc;
 use isigurt_blocklists::index::{Compiler, Index, ListInfo, Seed, TagId, TagKind, TagSet};
 use isigurt_blocklists::name::Name;
 use isigurt_blocklists::read::{self, Format};
-use isigurt_core::cache::Cache;
+use isigurt_core::cache::{Cache, Near};
 use isigurt_core::policy::{self, Decision, Profile, Verdict};
 use isigurt_core::snapshot::{Answers, BlockAnswer, Site, Snapshot};
 use isigurt_core::step::{self, Kind, Peer, Step, Transport};
@@ -116,12 +116,13 @@ fn a_blocked_or_cached_answer_allocates_nothing() {
     });
     let lists = [(4, Format::Domains, text)];
     for block in [BlockAnswer::Null, BlockAnswer::Nxdomain, BlockAnswer::Refused] {
-        let cache = Cache::new(1 << 20, 0);
+        let (cache, mut near) = (Cache::new(1 << 20, 0), Near::new());
         let snapshot = snapshot(index(&lists), block);
         // One answer into the cache.
         let mut out = Vec::with_capacity(4096);
         let plain = query("www.allowed.org", 1, false);
-        let Step::Upstream(job) = step::step(&snapshot, &cache, &PEER(), &plain, 0, &mut out) else {
+        let Step::Upstream(job) = step::step(&snapshot, &cache, &mut near, &PEER(), &plain, 0, &mut out)
+        else {
             panic!("nothing is cached yet");
         };
         let _ = step::finish(&snapshot, &cache, &job, Ok(&answer(&plain)), 0, &mut out);
@@ -137,7 +138,7 @@ fn a_blocked_or_cached_answer_allocates_nothing() {
             for edns in [false, true] {
                 let packet = query(name, qtype, edns);
                 let count = allocation_counter::measure(|| {
-                    match step::step(&snapshot, &cache, &PEER(), &packet, 1000, &mut out) {
+                    match step::step(&snapshot, &cache, &mut near, &PEER(), &packet, 1000, &mut out) {
                         Step::Reply(became) => assert_eq!(became, kind, "{name}"),
                         other => panic!("{name}: {other:?}"),
                     }
@@ -151,8 +152,16 @@ fn a_blocked_or_cached_answer_allocates_nothing() {
             ..PEER()
         };
         let count = allocation_counter::measure(|| {
-            step::step(&snapshot, &cache, &stranger, &plain, 1000, &mut out);
-            step::step(&snapshot, &cache, &PEER(), &plain[..20], 1000, &mut out);
+            step::step(&snapshot, &cache, &mut near, &stranger, &plain, 1000, &mut out);
+            step::step(
+                &snapshot,
+                &cache,
+                &mut near,
+                &PEER(),
+                &plain[..20],
+                1000,
+                &mut out,
+            );
         });
         assert_eq!(count.count_total, 0);
     }
@@ -160,10 +169,10 @@ fn a_blocked_or_cached_answer_allocates_nothing() {
 
 /// What becomes of a query whose upstream answer has these records; asked twice, from the upstream and from the cache.
 fn led_to(snapshot: &Snapshot, name: &str, count: u8, records: &[u8]) -> (Kind, Kind, Vec<u8>) {
-    let cache = Cache::new(1 << 20, 0);
+    let (cache, mut near) = (Cache::new(1 << 20, 0), Near::new());
     let mut out = Vec::new();
     let packet = query(name, 1, true);
-    let Step::Upstream(job) = step::step(snapshot, &cache, &PEER(), &packet, 0, &mut out) else {
+    let Step::Upstream(job) = step::step(snapshot, &cache, &mut near, &PEER(), &packet, 0, &mut out) else {
         panic!("{name} is not asked upstream");
     };
     let mut message = query(name, 1, false);
@@ -174,7 +183,8 @@ fn led_to(snapshot: &Snapshot, name: &str, count: u8, records: &[u8]) -> (Kind, 
         panic!("no reply");
     };
     let reply = out.clone();
-    let Step::Reply(second) = step::step(snapshot, &cache, &PEER(), &packet, 1000, &mut out) else {
+    let Step::Reply(second) = step::step(snapshot, &cache, &mut near, &PEER(), &packet, 1000, &mut out)
+    else {
         panic!("not cached");
     };
     assert_eq!(
@@ -228,14 +238,16 @@ fn a_popular_answer_is_fetched_anew_once_before_its_end() {
     let packet = query("www.allowed.org", 1, false);
     let ask = |snapshot: &Snapshot, cache: &Cache, now_ms: u64, out: &mut Vec<u8>| {
         matches!(
-            step::step(snapshot, cache, &PEER(), &packet, now_ms, out),
+            step::step(snapshot, cache, &mut Near::none(), &PEER(), &packet, now_ms, out),
             Step::Refresh(Kind::Cached, _)
         )
     };
     for prefetch in [true, false] {
         snapshot.answers.prefetch = prefetch;
         let cache = Cache::new(1 << 20, 0);
-        let Step::Upstream(job) = step::step(&snapshot, &cache, &PEER(), &packet, 0, &mut out) else {
+        let mut near = Near::none();
+        let Step::Upstream(job) = step::step(&snapshot, &cache, &mut near, &PEER(), &packet, 0, &mut out)
+        else {
             panic!("asked upstream");
         };
         let _ = step::finish(&snapshot, &cache, &job, Ok(&answer(&packet)), 0, &mut out); // TTL 300
@@ -252,10 +264,10 @@ fn a_popular_answer_is_fetched_anew_once_before_its_end() {
 #[test]
 fn an_answer_that_leads_in_circles_is_no_answer() {
     let snapshot = snapshot(index(&[]), BlockAnswer::Null);
-    let cache = Cache::new(1 << 20, 0);
+    let (cache, mut near) = (Cache::new(1 << 20, 0), Near::new());
     let mut out = Vec::new();
     let packet = query("www.allowed.org", 1, false);
-    let Step::Upstream(job) = step::step(&snapshot, &cache, &PEER(), &packet, 0, &mut out) else {
+    let Step::Upstream(job) = step::step(&snapshot, &cache, &mut near, &PEER(), &packet, 0, &mut out) else {
         panic!("asked upstream");
     };
     let mut message = packet.clone();

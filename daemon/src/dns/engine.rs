@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use isigurt_core::cache::Cache;
+use isigurt_core::cache::{Cache, Near};
 use isigurt_core::limit::Limiter;
 use isigurt_core::snapshot::Snapshot;
 use isigurt_core::step::{self, Failure, Job, Kind, Peer, Step, Transport};
@@ -78,6 +78,7 @@ const DROPPED: usize = KINDS - 1;
 #[derive(Debug)]
 pub struct Turn<'e> {
     engine: &'e Engine,
+    near: &'e mut Near,
     snapshot: arc_swap::Guard<Arc<Snapshot>>,
     now_ms: u64,
     tally: [u64; KINDS],
@@ -93,7 +94,7 @@ impl Turn<'_> {
         let step = if limited {
             step::limited(packet, out)
         } else {
-            step::step(&self.snapshot, cache, peer, packet, self.now_ms, out)
+            step::step(&self.snapshot, cache, self.near, peer, packet, self.now_ms, out)
         };
         let (place, next) = match step {
             Step::Upstream(job) => {
@@ -162,9 +163,10 @@ impl Engine {
         self.snapshot.load_full()
     }
 
-    /// Starts a turn: the snapshot and the time that a batch of packets is served with.
-    pub fn turn(&self) -> Turn<'_> {
+    /// Starts a turn: the snapshot and the time that a batch of packets is served with. `near` is the caller's own.
+    pub fn turn<'e>(&'e self, near: &'e mut Near) -> Turn<'e> {
         Turn {
+            near,
             snapshot: self.snapshot.load(),
             now_ms: self.now_ms(),
             tally: [0; KINDS],
@@ -174,7 +176,7 @@ impl Engine {
 
     /// Takes one packet down the line; never waits.
     pub fn serve(&self, peer: &Peer, packet: &[u8], out: &mut Vec<u8>) -> Next {
-        self.turn().serve(peer, packet, out)
+        self.turn(&mut Near::none()).serve(peer, packet, out)
     }
 
     /// Asks the upstream and writes the reply; `false` where there is none to send.

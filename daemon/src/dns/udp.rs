@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use isigurt_core::cache::Near;
 use isigurt_core::step::{Peer, Transport};
 use isigurt_core::wire::reply::UDP_CEILING;
 use isigurt_udp::{Batch, Origin};
@@ -87,9 +88,10 @@ struct Worker {
 impl Worker {
     fn serve(&self) {
         let mut batch = Batch::new(LARGEST, self.destinations);
+        let mut near = Near::new();
         while !self.stop.load(Ordering::Relaxed) {
             match batch.receive(&self.socket) {
-                Ok(count) => self.answer(&mut batch, count),
+                Ok(count) => self.answer(&mut batch, &mut near, count),
                 Err(error)
                     if matches!(
                         error.kind(),
@@ -104,8 +106,8 @@ impl Worker {
         }
     }
 
-    fn answer(&self, batch: &mut Batch, count: usize) {
-        let mut turn = self.engine.turn();
+    fn answer(&self, batch: &mut Batch, near: &mut Near, count: usize) {
+        let mut turn = self.engine.turn(near);
         for place in 0..count {
             let Some((packet, origin, reply)) = batch.get(place) else {
                 continue;

@@ -50,7 +50,12 @@ pub fn bind(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
 /// that refuse go on as they did.
 fn dont_fragment(socket: &UdpSocket, address: SocketAddr) {
     let _ = match address {
-        SocketAddr::V4(_) => set(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE),
+        SocketAddr::V4(_) => set(
+            socket,
+            libc::IPPROTO_IP,
+            libc::IP_MTU_DISCOVER,
+            libc::IP_PMTUDISC_PROBE,
+        ),
         SocketAddr::V6(_) => set(
             socket,
             libc::IPPROTO_IPV6,

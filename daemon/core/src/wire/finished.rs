@@ -62,6 +62,8 @@ impl Finished {
         }
         let counts = [u16_at(message, 6)?, u16_at(message, 8)?, u16_at(message, 10)?];
         let mut wire = message.to_vec();
+        // Every client gets its own letter case; kept is what the cache compares with.
+        wire.get_mut(HEADER..sections - 4)?.make_ascii_lowercase(); // lengths are no letters
         let mut ttl_at = Vec::new();
         let mut answer_ttl: Option<u32> = None;
         let mut negative_ttl: Option<u32> = None;
@@ -135,9 +137,16 @@ impl Finished {
         (wire, places.as_chunks().0)
     }
 
-    /// Octets that it occupies in memory.
-    pub fn size(&self) -> usize {
-        size_of::<Self>() + self.octets.len()
+    /// The question: its name in lower case, type, class.
+    pub fn question(&self) -> &[u8] {
+        self.octets
+            .get(HEADER..HEADER + usize::from(self.question_len))
+            .unwrap_or_default()
+    }
+
+    /// Octets that it occupies in memory beside itself.
+    pub fn tail(&self) -> usize {
+        self.octets.len()
     }
 
     /// The answer section with every name uncompressed: owner, type, TTL, rdata. For answers that are put behind

@@ -1,0 +1,318 @@
+//! One query with everything that its answer depends on, and the answers that it may get.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use isigurt_blocklists::index::TagId;
+use isigurt_blocklists::name::{Name, NameRef};
+use isigurt_blocklists::rule::{Answer, LocalRecord};
+
+use super::{Job, Kind, Peer, Step, Transport};
+use crate::cache::{Cache, Entry, Found, Key, KeyRef, Near};
+use crate::policy::{self, Decision, Profile};
+use crate::snapshot::{BlockAnswer, Snapshot};
+use crate::special::{self, Special};
+use crate::wire::finished::{Age, Finished};
+use crate::wire::query::Query;
+use crate::wire::reply::{self, Ede, Reply, UDP_CEILING, ede};
+use crate::wire::targets::Targets;
+use crate::wire::{flag, rcode, rtype};
+
+/// A query on its way to an answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'l> {
+    pub(super) snapshot: &'l Snapshot,
+    pub(super) profile: &'l Profile,
+    pub(super) cache: &'l Cache,
+    pub(super) peer: &'l Peer,
+    pub(super) packet: &'l [u8],
+    pub(super) query: &'l Query<'l>,
+    pub(super) now_ms: u64,
+}
+
+/// Where an answer may lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Onward {
+    /// Anywhere: the name is a helpline's.
+    Anywhere,
+    /// To any name, not into private networks: the household allows the name.
+    Public,
+    /// To names that are not blocked themselves, not into private networks.
+    Permitted,
+}
+
+impl Asked<'_> {
+    /// The decision on a name for the one who asks.
+    pub(super) fn decide(&self, name: NameRef<'_>) -> Decision {
+        policy::decide(&self.snapshot.index, self.profile, name, self.query.qtype)
+    }
+
+    /// Answers local records and special-use names; `false` where the name is neither.
+    pub(super) fn here(&self, out: &mut Vec<u8>) -> bool {
+        let (snapshot, query) = (self.snapshot, self.query);
+        let name = query.qname();
+        if let Some(records) = snapshot.local.get(name.wire()) {
+            self.records(records, None, out);
+            return true;
+        }
+        let forwarded = snapshot.is_forwarded(name);
+        let Some(special) = special::special(name, query.qtype, forwarded) else {
+            return false;
+        };
+        let ttl = snapshot.answers.block_ttl;
+        let code = if special == Special::NxDomain {
+            rcode::NXDOMAIN
+        } else {
+            rcode::NOERROR
+        };
+        let mut reply = Reply::to(query, code, out);
+        match (special, query.qtype) {
+            (Special::Localhost, rtype::A) => reply.answer(rtype::A, ttl, &Ipv4Addr::LOCALHOST.octets()),
+            (Special::Localhost, _) => reply.answer(rtype::AAAA, ttl, &Ipv6Addr::LOCALHOST.octets()),
+            (Special::LocalhostPtr, _) => reply.answer(rtype::PTR, ttl, b"\x09localhost\x00"),
+            _ => reply.negative_soa(ttl),
+        }
+        reply.finish(query, code, None);
+        true
+    }
+
+    /// Answers a blocked name as its rule or the configuration says.
+    pub(super) fn blocked(&self, near: &mut Near, tag: TagId, answer: &Answer, out: &mut Vec<u8>) -> Step {
+        let error = Some(self.block_error(tag));
+        let query = self.query;
+        match answer {
+            Answer::Configured => self.configured(error, out),
+            Answer::NxDomain => self.negative(rcode::NXDOMAIN, error, out),
+            Answer::NoData => self.negative(rcode::NOERROR, error, out),
+            Answer::Refused => reply::empty(query, rcode::REFUSED, error, out),
+            Answer::ServFail => reply::empty(query, rcode::SERVFAIL, error, out),
+            Answer::Drop => return Step::Drop,
+            Answer::TcpOnly if self.peer.transport == Transport::Udp => {
+                reply::empty(query, rcode::NOERROR, None, out);
+                reply::truncate(query, out);
+            }
+            Answer::TcpOnly => return self.allowed(near, Onward::Permitted, out),
+            Answer::Records(records) => self.records(records, error, out),
+            Answer::Alias { target, below } => {
+                let target = if *below {
+                    joined(query.qname(), target.as_ref())
+                } else {
+                    Some(target.clone())
+                };
+                match target {
+                    Some(target) => return self.aliased(near, target, out),
+                    None => reply::empty(query, rcode::SERVFAIL, error, out),
+                }
+            }
+        }
+        Step::Reply(Kind::Blocked)
+    }
+
+    /// The configured answer to a blocked name.
+    fn configured(&self, error: Option<Ede<'_>>, out: &mut Vec<u8>) {
+        let query = self.query;
+        let (v4, v6) = match self.snapshot.answers.block {
+            BlockAnswer::Nxdomain => return self.negative(rcode::NXDOMAIN, error, out),
+            BlockAnswer::Nodata => return self.negative(rcode::NOERROR, error, out),
+            BlockAnswer::Refused => return reply::empty(query, rcode::REFUSED, error, out),
+            BlockAnswer::Null => (Some(Ipv4Addr::UNSPECIFIED), Some(Ipv6Addr::UNSPECIFIED)),
+            BlockAnswer::Page => match self.peer.local.map(|local| local.to_canonical()) {
+                Some(IpAddr::V4(own)) if !own.is_unspecified() => (Some(own), None),
+                Some(IpAddr::V6(own)) if !own.is_unspecified() => (None, Some(own)),
+                _ => (Some(Ipv4Addr::UNSPECIFIED), Some(Ipv6Addr::UNSPECIFIED)),
+            },
+        };
+        let ttl = self.snapshot.answers.block_ttl;
+        let mut reply = Reply::to(query, rcode::NOERROR, out);
+        match (query.qtype, v4, v6) {
+            (rtype::A, Some(address), _) => reply.answer(rtype::A, ttl, &address.octets()),
+            (rtype::AAAA, _, Some(address)) => reply.answer(rtype::AAAA, ttl, &address.octets()),
+            _ => reply.negative_soa(ttl),
+        }
+        reply.finish(query, rcode::NOERROR, error);
+    }
+
+    fn negative(&self, code: u16, error: Option<Ede<'_>>, out: &mut Vec<u8>) {
+        let mut reply = Reply::to(self.query, code, out);
+        reply.negative_soa(self.snapshot.answers.block_ttl);
+        reply.finish(self.query, code, error);
+    }
+
+    /// Answers with local data: the records of the type asked for (an alias for every type), NODATA where there is none.
+    fn records(&self, records: &[LocalRecord], error: Option<Ede<'_>>, out: &mut Vec<u8>) {
+        let (query, ttl) = (self.query, self.snapshot.answers.block_ttl);
+        let mut reply = Reply::to(query, rcode::NOERROR, out);
+        let mut any = false;
+        for record in records {
+            if record.rtype == query.qtype || query.qtype == rtype::ANY || record.rtype == rtype::CNAME {
+                reply.answer(record.rtype, record.ttl.unwrap_or(ttl), &record.rdata);
+                any = true;
+            }
+        }
+        if !any {
+            reply.negative_soa(ttl);
+        }
+        reply.finish(query, rcode::NOERROR, error);
+    }
+
+    /// Answers a query whose answer leads where it must not; `false` where it does not. Policy is about where a name leads as
+    /// much as about the name: else a blocked name would only need an alias.
+    pub(super) fn barred(&self, onward: Onward, targets: &Targets, out: &mut Vec<u8>) -> bool {
+        if onward == Onward::Anywhere {
+            return false;
+        }
+        let query = self.query;
+        if targets.private && !self.snapshot.may_be_private(query.qname()) {
+            let error = Ede {
+                code: ede::FILTERED,
+                text: "private address in a public answer",
+            };
+            self.negative(rcode::NOERROR, Some(error), out);
+            return true;
+        }
+        if onward == Onward::Public {
+            return false;
+        }
+        for name in &targets.names {
+            match self.decide(name.as_ref()) {
+                Decision::Helpline => return false,
+                Decision::Excepted | Decision::Allowed => {}
+                Decision::Blocked(tag, answer) => {
+                    let error = Some(self.block_error(tag));
+                    match answer {
+                        Answer::NxDomain => self.negative(rcode::NXDOMAIN, error, out),
+                        Answer::NoData => self.negative(rcode::NOERROR, error, out),
+                        Answer::Refused => reply::empty(query, rcode::REFUSED, error, out),
+                        Answer::ServFail => reply::empty(query, rcode::SERVFAIL, error, out),
+                        // Data of its own is for those who ask for the target itself.
+                        _ => self.configured(error, out),
+                    }
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    fn block_error(&self, tag: TagId) -> Ede<'_> {
+        Ede {
+            code: self.snapshot.answers.site.ede(),
+            text: self
+                .snapshot
+                .index
+                .tags()
+                .get(usize::from(tag.0))
+                .map_or("", |tag| tag.id.as_str()),
+        }
+    }
+
+    /// From the cache, else a job for the upstream.
+    pub(super) fn allowed(&self, near: &mut Near, onward: Onward, out: &mut Vec<u8>) -> Step {
+        let query = self.query;
+        if query.qtype == rtype::ANY {
+            // RFC 8482, section 4.2: one synthesised HINFO, useless for amplification.
+            let mut reply = Reply::to(query, rcode::NOERROR, out);
+            reply.answer(rtype::HINFO, 3600, b"\x07RFC8482\x00");
+            reply.finish(query, rcode::NOERROR, None);
+            return Step::Reply(Kind::Local);
+        }
+        let key = self.key(query.qname());
+        match self.cache.get(near, key, self.now_ms) {
+            Found::Fresh(entry, _) if self.barred(onward, &entry.targets, out) => Step::Reply(Kind::Blocked),
+            Found::Fresh(entry, age) => {
+                entry.answer.write(query, Age::Fresh(age), None, out);
+                if self.snapshot.answers.prefetch && entry.used(age) {
+                    return Step::Refresh(Kind::Cached, Box::new(self.job(key.to_key(), None, None)));
+                }
+                Step::Reply(Kind::Cached)
+            }
+            Found::Stale(entry) => self.upstream(key, None, Some(entry)),
+            Found::Missing => self.upstream(key, None, None),
+        }
+    }
+
+    /// An alias of a rule: its target from the cache, else a job.
+    fn aliased(&self, near: &mut Near, target: Name, out: &mut Vec<u8>) -> Step {
+        let query = self.query;
+        if query.qtype == rtype::CNAME {
+            let mut reply = Reply::to(query, rcode::NOERROR, out);
+            let ttl = self.snapshot.answers.block_ttl;
+            reply.answer(rtype::CNAME, ttl, target.as_ref().wire());
+            reply.finish(query, rcode::NOERROR, None);
+            return Step::Reply(Kind::Blocked);
+        }
+        match self.cache.get(near, self.key(target.as_ref()), self.now_ms) {
+            Found::Fresh(entry, age) => {
+                self.respond(Some(&target), &entry.answer, Age::Fresh(age), None, out);
+                Step::Reply(Kind::Blocked)
+            }
+            Found::Stale(entry) => self.upstream(self.key(target.as_ref()), Some(&target), Some(entry)),
+            Found::Missing => self.upstream(self.key(target.as_ref()), Some(&target), None),
+        }
+    }
+
+    fn upstream(&self, key: KeyRef<'_>, alias: Option<&Name>, stale: Option<Arc<Entry>>) -> Step {
+        Step::Upstream(Box::new(self.job(key.to_key(), alias.cloned(), stale)))
+    }
+
+    fn job(&self, key: Key, alias: Option<Name>, stale: Option<Arc<Entry>>) -> Job {
+        Job {
+            key,
+            packet: self.packet.into(),
+            alias,
+            stale,
+            peer: *self.peer,
+        }
+    }
+
+    fn key<'k>(&self, name: NameRef<'k>) -> KeyRef<'k> {
+        KeyRef {
+            name,
+            qtype: self.query.qtype,
+            dnssec_ok: self.query.dnssec_ok(),
+            checking_disabled: self.query.flags & flag::CD != 0,
+        }
+    }
+
+    /// Writes an upstream's answer, behind an alias where the rule made one.
+    pub(super) fn respond(
+        &self,
+        alias: Option<&Name>,
+        answer: &Finished,
+        age: Age,
+        error: Option<Ede<'_>>,
+        out: &mut Vec<u8>,
+    ) {
+        let query = self.query;
+        let Some(target) = alias else {
+            return answer.write(query, age, error, out);
+        };
+        let ttl = self.snapshot.answers.block_ttl;
+        let Some(records) = answer.answer_records() else {
+            return reply::empty(query, rcode::SERVFAIL, error, out);
+        };
+        let mut reply = Reply::to(query, rcode::NOERROR, out);
+        reply.answer(rtype::CNAME, ttl, target.as_ref().wire());
+        for (owner, rtype, record_ttl, rdata) in records {
+            reply.owned(owner.as_ref().wire(), rtype, record_ttl.min(ttl), &rdata);
+        }
+        reply.finish(query, rcode::NOERROR, error);
+    }
+
+    /// Cuts a reply over UDP down to what the client takes.
+    pub(super) fn fit(&self, out: &mut Vec<u8>) {
+        let limit = match self.peer.transport {
+            Transport::Udp => self.query.udp_limit(UDP_CEILING),
+            Transport::Tcp => usize::from(u16::MAX),
+        };
+        if out.len() > limit {
+            reply::truncate(self.query, out);
+        }
+    }
+}
+
+/// The query name followed by `below`, where that is a legal name.
+fn joined(name: NameRef<'_>, below: NameRef<'_>) -> Option<Name> {
+    let front = name.wire().strip_suffix(&[0])?;
+    Name::from_wire(&[front, below.wire()].concat()).ok()
+}
