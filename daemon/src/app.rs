@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use crate::config::{Config, Loaded, Scheme, Server};
 use crate::dns::engine::Engine;
 use crate::dns::upstream::Upstream;
-use crate::dns::{tcp, udp};
+use crate::dns::{keep, tcp, udp};
 use crate::status::Watch;
 use crate::store::{Store, StoreError};
 use crate::sync::worker::Worker;
@@ -241,6 +241,7 @@ impl App {
             Upstream::new(&config.upstream, &servers),
             limiter,
         );
+        remember(&engine, config);
         let listen_error = |what, error| refused(what, SocketAddr::from(([0, 0, 0, 0], 0)), error);
 
         let mut doors = Vec::new();
@@ -369,7 +370,41 @@ impl App {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         tokio::time::sleep(Duration::from_millis(20)).await; // the last replies' turn to be sent
+        keep_cache(engine, &self.loaded.config);
         let _ = std::fs::remove_file(control::path(&self.loaded.config.state_dir));
+    }
+}
+
+/// Seconds since 1970, 0 before.
+fn wall_s() -> u64 {
+    u64::try_from(now()).unwrap_or(0)
+}
+
+/// Takes back the cache of an earlier run.
+fn remember(engine: &Engine, config: &Config) {
+    if !config.keeps_cache() {
+        return;
+    }
+    let file = keep::path(&config.state_dir);
+    let (cache, now_ms) = engine.cache();
+    match keep::restore(&file, cache, &engine.snapshot(), wall_s(), now_ms) {
+        Ok(0) => {}
+        Ok(answers) => tracing::info!(answers, "cache of the last run taken back"),
+        Err(error) => tracing::warn!(file = %file.display(), %error, "the cache begins empty"),
+    }
+}
+
+/// Leaves the cache for the next run; what an earlier one left goes where none is to be kept.
+fn keep_cache(engine: &Engine, config: &Config) {
+    let file = keep::path(&config.state_dir);
+    if !config.keeps_cache() {
+        let _ = std::fs::remove_file(&file);
+        return;
+    }
+    let (cache, now_ms) = engine.cache();
+    match keep::save(&file, cache, &engine.snapshot(), wall_s(), now_ms) {
+        Ok(answers) => tracing::debug!(answers, "cache kept"),
+        Err(error) => tracing::warn!(file = %file.display(), %error, "the cache is not kept"),
     }
 }
 

@@ -148,3 +148,65 @@ fn sigterm_answers_what_is_under_way_and_ends_with_zero() {
     assert_eq!(rcode(&waiting.join().unwrap().expect("an answer")), 0);
     assert!(!gateway.folder.path().join("state/control.sock").exists());
 }
+
+#[test]
+fn the_cache_survives_a_restart_without_helplines_and_is_flushed_by_name() {
+    let upstream = Scripted::start(|query| {
+        // One address for whatever is asked.
+        let mut answer = query.to_vec();
+        answer.truncate(
+            answer
+                .windows(5)
+                .position(|tail| tail == [0, 0, 1, 0, 1])
+                .unwrap()
+                + 5,
+        );
+        answer[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
+        answer.extend_from_slice(b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x0e\x10\x00\x04\xc0\x00\x02\x07");
+        vec![answer]
+    });
+    let mut gateway = Gateway::start(upstream.address, "", "", &[]);
+    let names = ["one.example", "a.two.example", "two.example", "alo116.al"];
+    for name in names {
+        assert_eq!(gateway.dig(&["+short", name, "A"]).trim(), "192.0.2.7", "{name}");
+    }
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait(), Some(0));
+    let file = gateway.folder.path().join("state/cache.bin");
+    let kept = std::fs::read(&file).unwrap();
+    let holds = |what: &[u8]| kept.windows(what.len()).any(|window| window == what);
+    assert!(
+        holds(b"\x03one\x07example") && !holds(b"alo116"),
+        "a helpline leaves no trace"
+    );
+    let asked = || upstream.seen().len();
+    let before = asked();
+    gateway.restart();
+    for name in &names[..3] {
+        assert_eq!(gateway.dig(&["+short", name, "A"]).trim(), "192.0.2.7");
+    }
+    assert_eq!(asked(), before, "answered from what was kept");
+    let flushed = gateway.command(&["cache", "flush", "two.example"]);
+    assert_eq!(
+        String::from_utf8_lossy(&flushed.stdout).trim(),
+        "2 answer(s) let go"
+    );
+    for name in &names[..3] {
+        gateway.dig(&["+short", name, "A"]);
+    }
+    assert_eq!(asked(), before + 2, "only what was flushed is asked for again");
+    // A damaged file is no fault.
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait(), Some(0));
+    let mut octets = std::fs::read(&file).unwrap();
+    let middle = octets.len() / 2;
+    octets[middle] ^= 1;
+    std::fs::write(&file, octets).unwrap();
+    gateway.restart();
+    assert!(
+        gateway.log().contains("the cache begins empty"),
+        "{}",
+        gateway.log()
+    );
+    assert_eq!(gateway.dig(&["+short", names[0], "A"]).trim(), "192.0.2.7");
+}

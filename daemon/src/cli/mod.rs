@@ -52,11 +52,23 @@ enum Command {
     /// Work with lists
     #[command(subcommand)]
     Lists(lists::Command),
+    /// Work with the cache of answers
+    #[command(subcommand)]
+    Cache(Cache),
     /// Show how the running daemon stands
     Status,
     /// Build an index as the daemon asks for it on standard input
     #[command(name = worker::COMMAND, hide = true)]
     BuildIndex,
+}
+
+#[derive(Debug, Subcommand)]
+enum Cache {
+    /// Let go of the answers for a name and all below it
+    Flush {
+        /// The name; `.` for everything
+        name: String,
+    },
 }
 
 /// Runs the command; errors go to standard error as one line.
@@ -66,6 +78,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Some(Command::Check) => check(cli),
         Some(Command::Why { name, qtype, offline }) => why(cli, name, qtype, *offline),
         Some(Command::Lists(command)) => lists::run(cli, command),
+        Some(Command::Cache(Cache::Flush { name })) => flush(cli, name),
         Some(Command::Status) => status(cli),
         Some(Command::BuildIndex) => worker::serve(),
     };
@@ -178,18 +191,34 @@ fn why(cli: &Cli, name: &str, qtype: &str, offline: bool) -> Result<(), String> 
         qtype,
     })? {
         Response::Why(explanation) => cli.print(&*explanation),
-        Response::Error { reason } => Err(reason),
-        Response::Status(_) => {
-            Err("the daemon answered something else; is it of another version?".to_owned())
+        other => Err(unexpected(other)),
+    }
+}
+
+/// What is said where the daemon does not answer what it was asked.
+fn unexpected(response: Response) -> String {
+    match response {
+        Response::Error { reason } => reason,
+        _ => "the daemon answered something else; is it of another version?".to_owned(),
+    }
+}
+
+fn flush(cli: &Cli, name: &str) -> Result<(), String> {
+    match cli.ask(&Request::Flush {
+        name: name.to_owned(),
+    })? {
+        Response::Flushed { answers } => {
+            println_line(&format!("{answers} answer(s) let go"));
+            Ok(())
         }
+        other => Err(unexpected(other)),
     }
 }
 
 fn status(cli: &Cli) -> Result<(), String> {
     match cli.ask(&Request::Status)? {
         Response::Status(status) => cli.print(&*status),
-        Response::Error { reason } => Err(reason),
-        Response::Why(_) => Err("the daemon answered something else; is it of another version?".to_owned()),
+        other => Err(unexpected(other)),
     }
 }
 

@@ -107,6 +107,8 @@ pub struct Cache {
     pub serve_stale: Span,
     /// Refresh popular names before they expire.
     pub prefetch: bool,
+    /// Keep the cache in the state folder over a restart.
+    pub keep: bool,
     /// Shorter TTLs are raised to this, seconds.
     pub min_ttl: u32,
     /// Longer TTLs are lowered to this, seconds.
@@ -342,6 +344,7 @@ impl Default for Cache {
             size_mib: 32,
             serve_stale: Span::days(1),
             prefetch: true,
+            keep: true,
             min_ttl: 0,
             max_ttl: 86_400,
         }
@@ -480,6 +483,11 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// Whether the cache is kept over a restart: not where nobody is to read later what was asked for.
+    pub fn keeps_cache(&self) -> bool {
+        self.dns.cache.keep && matches!(self.log.queries, LogQueries::Full | LogQueries::Anonymous)
     }
 
     /// Networks that may ask.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use isigurt_blocklists::name::Name;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -30,6 +31,11 @@ pub enum Request {
         /// The query type.
         qtype: u16,
     },
+    /// Let go of cached answers.
+    Flush {
+        /// For this name and all below it.
+        name: String,
+    },
 }
 
 /// What is answered.
@@ -40,6 +46,11 @@ pub enum Response {
     Status(Box<Status>),
     /// What applies.
     Why(Box<Explanation>),
+    /// How many answers went.
+    Flushed {
+        /// Their number.
+        answers: usize,
+    },
     /// Why there is no answer.
     Error {
         /// One line.
@@ -94,6 +105,14 @@ async fn one(stream: UnixStream, watch: &Watch) -> io::Result<()> {
                 Err(reason) => Response::Error { reason },
             }
         }
+        Ok(Request::Flush { name }) => match Name::parse(&name) {
+            Ok(name) => Response::Flushed {
+                answers: watch.engine().cache().0.flush(name.as_ref()),
+            },
+            Err(error) => Response::Error {
+                reason: format!("{name:?}: {error}"),
+            },
+        },
         Err(error) => Response::Error {
             reason: error.to_string(),
         },

@@ -262,6 +262,11 @@ impl Engine {
         }
     }
 
+    /// The cache, and the time on its clock.
+    pub fn cache(&self) -> (&Cache, u64) {
+        (&self.cache, self.now_ms())
+    }
+
     /// Entries and octets in the cache.
     pub fn cache_usage(&self) -> (usize, u64) {
         self.cache.usage()

@@ -15,11 +15,14 @@ const LARGEST: usize = 1024;
 /// One look-up in so many goes on.
 const ONWARD: u32 = 32;
 
+/// The hash of a key, and its answer.
+type Slot = Option<(u64, Arc<Entry>)>;
+
 /// What one worker answered last.
 #[derive(Debug)]
 pub struct Near {
-    /// Hash of the key and the answer, at the place of the hash's lowest bits.
-    slots: Box<[Option<(u64, Arc<Entry>)>]>,
+    /// Each at the place of the hash's lowest bits.
+    slots: Box<[Slot]>,
     flushes: u64,
     turn: u32,
 }

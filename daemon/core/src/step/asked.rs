@@ -100,7 +100,7 @@ impl Asked<'_> {
                     Some(target.clone())
                 };
                 match target {
-                    Some(target) => return self.aliased(near, target, out),
+                    Some(target) => return self.aliased(near, &target, out),
                     None => reply::empty(query, rcode::SERVFAIL, error, out),
                 }
             }
@@ -232,7 +232,7 @@ impl Asked<'_> {
     }
 
     /// An alias of a rule: its target from the cache, else a job.
-    fn aliased(&self, near: &mut Near, target: Name, out: &mut Vec<u8>) -> Step {
+    fn aliased(&self, near: &mut Near, target: &Name, out: &mut Vec<u8>) -> Step {
         let query = self.query;
         if query.qtype == rtype::CNAME {
             let mut reply = Reply::to(query, rcode::NOERROR, out);
@@ -243,11 +243,11 @@ impl Asked<'_> {
         }
         match self.cache.get(near, self.key(target.as_ref()), self.now_ms) {
             Found::Fresh(entry, age) => {
-                self.respond(Some(&target), &entry.answer, Age::Fresh(age), None, out);
+                self.respond(Some(target), &entry.answer, Age::Fresh(age), None, out);
                 Step::Reply(Kind::Blocked)
             }
-            Found::Stale(entry) => self.upstream(self.key(target.as_ref()), Some(&target), Some(entry)),
-            Found::Missing => self.upstream(self.key(target.as_ref()), Some(&target), None),
+            Found::Stale(entry) => self.upstream(self.key(target.as_ref()), Some(target), Some(entry)),
+            Found::Missing => self.upstream(self.key(target.as_ref()), Some(target), None),
         }
     }
 
