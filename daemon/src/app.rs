@@ -13,6 +13,7 @@ use std::time::Duration;
 use isigurt_blocklists::rule::LocalRecord;
 use isigurt_core::cache::Cache;
 use isigurt_core::limit::Limiter;
+use isigurt_core::policy::InForce;
 use isigurt_core::snapshot::{Answers, Snapshot};
 use isigurt_core::wire::cookie::Secret;
 use isigurt_core::wire::finished::TtlBounds;
@@ -23,6 +24,7 @@ use crate::config::{Config, Loaded, Scheme, Server};
 use crate::dns::engine::Engine;
 use crate::dns::upstream::Upstream;
 use crate::dns::{keep, tcp, udp};
+use crate::policy::Household;
 use crate::status::Watch;
 use crate::store::{Store, StoreError};
 use crate::sync::worker::Worker;
@@ -38,6 +40,9 @@ pub enum StartError {
     /// The lists cannot be used.
     #[error(transparent)]
     Sync(#[from] SyncError),
+    /// The policy in the state cannot be used.
+    #[error("policy: {0}; apply a right one to an empty state folder, or mend policy.toml and apply it")]
+    Policy(String),
     /// A port cannot be had.
     #[error("{what} {address}: {error}; {advice}")]
     Bind {
@@ -235,8 +240,10 @@ impl App {
         );
         let run = Run::start();
         let limiter = Limiter::new(config.dns.rate_limit.per_client_qps);
+        let household = Household::new(store.clone(), config);
+        let policy = household.ready(&rules.index).map_err(StartError::Policy)?;
         let engine = Engine::new(
-            snapshot(config, rules, &run),
+            snapshot(config, rules, policy, &run),
             cache,
             Upstream::new(&config.upstream, &servers),
             limiter,
@@ -257,7 +264,7 @@ impl App {
             .filter_map(|listener| listener.local_addr().ok())
             .collect();
         let files = Files::in_state(&config.state_dir);
-        let watch = Arc::new(Watch::new(engine.clone(), dns.clone(), lists, files));
+        let watch = Arc::new(Watch::new(engine.clone(), household, dns.clone(), lists, files));
         let runtime = tokio::runtime::Handle::current();
         let workers = udp::Workers::start(&engine, edges.udp, &runtime)
             .map_err(|error| listen_error("DNS on", error))?;
@@ -342,7 +349,17 @@ impl App {
                     );
                 }
                 let lists = rules.lists.clone();
-                let old = self.watch.engine().swap(snapshot(new, rules, &self.run));
+                let (engine, index) = (self.watch.engine(), rules.index.clone());
+                let swapped = self.watch.household().reload(new, &index, engine, |policy| {
+                    snapshot(new, rules, policy, &self.run)
+                });
+                let old = match swapped {
+                    Ok(old) => old,
+                    Err(reason) => {
+                        tracing::error!(%reason, "reload failed; what was in force before stays");
+                        return self.watch.reloaded(Err(reason));
+                    }
+                };
                 tokio::task::spawn_blocking(move || let_go(old));
                 self.watch.reloaded(Ok(lists));
                 self.loaded = loaded;
@@ -453,7 +470,7 @@ impl Run {
 }
 
 /// What the line reads.
-pub fn snapshot(config: &Config, rules: Rules, run: &Run) -> Snapshot {
+pub fn snapshot(config: &Config, rules: Rules, policy: Arc<InForce>, run: &Run) -> Snapshot {
     let mut local: HashMap<Box<[u8]>, Vec<LocalRecord>> = HashMap::new();
     for record in &config.local.records {
         local
@@ -463,7 +480,7 @@ pub fn snapshot(config: &Config, rules: Rules, run: &Run) -> Snapshot {
     }
     Snapshot {
         index: rules.index,
-        profile: rules.profile,
+        policy,
         allow_from: config.client_nets(),
         answers: Answers {
             block: config.dns.block_answer,

@@ -5,10 +5,40 @@ use std::fmt;
 use isigurt_blocklists::index::{Hit, Lines, TagKind};
 use isigurt_blocklists::name::Name;
 use isigurt_blocklists::rule::Answer;
-use isigurt_core::policy::{self, Verdict};
+use isigurt_core::policy::{self, Profile, Verdict};
 use isigurt_core::snapshot::Snapshot;
 use isigurt_core::special;
 use serde::{Deserialize, Serialize};
+
+/// For whom a verdict is asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Whom {
+    /// For clients that no device is named for.
+    #[default]
+    Default,
+    /// For a device: its name, or its address.
+    Device(String),
+    /// For a profile.
+    Profile(String),
+}
+
+impl Whom {
+    fn profile<'s>(&self, snapshot: &'s Snapshot) -> Result<&'s Profile, String> {
+        let policy = &snapshot.policy;
+        match self {
+            Self::Default => Ok(policy.default_profile()),
+            Self::Profile(name) => policy
+                .profile(name)
+                .ok_or_else(|| format!("there is no profile \"{name}\"")),
+            Self::Device(who) => match who.parse() {
+                Ok(address) => Ok(policy.of(address)),
+                Err(_) => policy
+                    .device(who)
+                    .ok_or_else(|| format!("there is no device \"{who}\"; name it, or give its address")),
+            },
+        }
+    }
+}
 
 /// What applies to a name, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +53,9 @@ pub struct Explanation {
     pub profile: String,
     /// The deciding rule, if there is one.
     pub rule: Option<RuleText>,
+    /// The line of the profile's own `allow` or `deny`, or its `default`, that decided.
+    #[serde(default)]
+    pub line: Option<String>,
     /// Exceptions without which the name would be blocked.
     pub lifted_by: Vec<RuleText>,
     /// Lists of short hash prefixes that the name shares; only their confirmation service knows whether it is meant,
@@ -54,16 +87,19 @@ pub struct RuleText {
 pub fn explain(
     snapshot: &Snapshot,
     lines: Option<&Lines>,
+    whom: &Whom,
     name: &str,
     qtype: u16,
 ) -> Result<Explanation, String> {
     let name = Name::parse(name).map_err(|error| format!("{name:?}: {error}"))?;
+    let profile = whom.profile(snapshot)?;
     let mut explanation = Explanation {
         name: name.to_string(),
         qtype,
         verdict: "allowed".to_owned(),
-        profile: snapshot.profile.name.clone(),
+        profile: profile.name.clone(),
         rule: None,
+        line: None,
         lifted_by: Vec::new(),
         candidate_of: Vec::new(),
     };
@@ -87,10 +123,19 @@ pub fn explain(
             answer: (*hit.answer() != Answer::Configured).then(|| answer_text(hit.answer())),
         }
     };
-    match policy::verdict(&snapshot.index, &snapshot.profile, name.as_ref(), qtype) {
+    match policy::verdict(&snapshot.index, profile, name.as_ref(), qtype) {
         Verdict::Helpline(hit) => {
             "helpline".clone_into(&mut explanation.verdict);
             explanation.rule = Some(text(&hit));
+        }
+        Verdict::AllowedBy(line) => explanation.line = Some(format!("allow = {line:?}")),
+        Verdict::DeniedBy(line) => {
+            "blocked".clone_into(&mut explanation.verdict);
+            explanation.line = Some(format!("deny = {line:?}"));
+        }
+        Verdict::NotAllowed => {
+            "blocked".clone_into(&mut explanation.verdict);
+            explanation.line = Some("default = \"deny\"".to_owned());
         }
         Verdict::Blocked(hit) => {
             "blocked".clone_into(&mut explanation.verdict);
@@ -128,6 +173,7 @@ impl fmt::Display for Explanation {
             verdict,
             profile,
             rule,
+            line,
             lifted_by,
             candidate_of,
             ..
@@ -160,6 +206,9 @@ impl fmt::Display for Explanation {
                 .as_ref()
                 .map_or(Ok(()), |answer| write!(out, "\n  answer: {answer}"))
         };
+        if let Some(line) = line {
+            write!(out, "\n  profile's own: {line}")?;
+        }
         if let Some(rule) = rule {
             place(out, "rule", rule)?;
         }

@@ -1,7 +1,7 @@
 //! The gateway daemon: the shell round the line of `isigurt-core`.
 //!
 //! `main` hands over to [`cli`]; `run` reads the configuration ([`config`]), opens the state ([`store`]), brings the
-//! lists in ([`sync`]) and builds the [`app`], which serves DNS ([`dns`]), the control socket ([`control`]) and the
+//! lists in ([`sync`]), puts the household's policy in force ([`policy`]) and builds the [`app`], which serves DNS ([`dns`]), the control socket ([`control`]) and the
 //! web UI ([`web`]). Arrows point downwards: `cli` and `web` on top, `store` and `log` at the bottom; `dns` knows
 //! nothing of `web`, and nothing knows `cli`.
 #![forbid(unsafe_code)]
@@ -13,6 +13,7 @@ pub mod control;
 pub mod dns;
 pub mod explain;
 pub mod log;
+pub mod policy;
 pub mod status;
 pub mod store;
 pub mod sync;

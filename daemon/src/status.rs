@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use serde::{Deserialize, Serialize};
 
 use crate::dns::engine::{Counts, Engine};
+use crate::policy::Household;
 use crate::sync::{Files, ListStatus};
 
 /// How the daemon stands.
@@ -40,6 +41,7 @@ pub struct Status {
 #[derive(Debug)]
 pub struct Watch {
     engine: Arc<Engine>,
+    household: Household,
     listen: Vec<SocketAddr>,
     lists: RwLock<Vec<ListStatus>>,
     reload_error: RwLock<Option<String>>,
@@ -48,9 +50,16 @@ pub struct Watch {
 
 impl Watch {
     /// Watches this engine.
-    pub fn new(engine: Arc<Engine>, listen: Vec<SocketAddr>, lists: Vec<ListStatus>, files: Files) -> Self {
+    pub fn new(
+        engine: Arc<Engine>,
+        household: Household,
+        listen: Vec<SocketAddr>,
+        lists: Vec<ListStatus>,
+        files: Files,
+    ) -> Self {
         Self {
             engine,
+            household,
             listen,
             lists: RwLock::new(lists),
             reload_error: RwLock::default(),
@@ -61,6 +70,11 @@ impl Watch {
     /// The engine.
     pub fn engine(&self) -> &Arc<Engine> {
         &self.engine
+    }
+
+    /// The policy.
+    pub fn household(&self) -> &Household {
+        &self.household
     }
 
     /// The files of the index in force.

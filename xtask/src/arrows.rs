@@ -52,17 +52,20 @@ const MODULES: &[(&str, &[&str])] = &[
     ("explain", &[]),
     ("sync", &["config", "store"]),
     ("dns", &["config"]), // knows nothing of the web UI
-    ("status", &["dns", "sync"]),
-    ("control", &["dns", "explain", "status"]),
+    ("policy", &["config", "dns", "store"]),
+    ("status", &["dns", "policy", "sync"]),
+    ("control", &["dns", "explain", "policy", "status"]),
     ("web", &["dns", "explain", "status"]),
     (
         "app",
-        &["config", "control", "dns", "status", "store", "sync", "web"],
+        &[
+            "config", "control", "dns", "policy", "status", "store", "sync", "web",
+        ],
     ),
     (
         "cli",
         &[
-            "app", "config", "control", "explain", "log", "status", "store", "sync",
+            "app", "config", "control", "explain", "log", "policy", "status", "store", "sync",
         ],
     ), // nothing imports it
 ];

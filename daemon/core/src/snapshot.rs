@@ -10,7 +10,7 @@ use isigurt_blocklists::name::{Name, NameRef};
 use isigurt_blocklists::rule::LocalRecord;
 use serde::{Deserialize, Serialize};
 
-use crate::policy::Profile;
+use crate::policy::InForce;
 use crate::wire::cookie::Secret;
 use crate::wire::finished::TtlBounds;
 use crate::wire::reply::ede;
@@ -73,12 +73,12 @@ pub struct Answers {
 }
 
 /// Everything that decides a query.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Snapshot {
     /// Every rule.
     pub index: Arc<Index>,
-    /// The profile of every client.
-    pub profile: Profile,
+    /// Who has which profile, and what it blocks.
+    pub policy: Arc<InForce>,
     /// Who may ask.
     pub allow_from: Vec<IpNet>,
     /// How answers are made.

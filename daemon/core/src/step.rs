@@ -149,7 +149,7 @@ pub fn step(
     }
     let asked = Asked {
         snapshot,
-        profile: &snapshot.profile,
+        profile: snapshot.policy.of(peer.addr.ip()),
         cache,
         peer,
         packet,
@@ -160,7 +160,7 @@ pub fn step(
         Step::Reply(Kind::Local)
     } else {
         match asked.decide(query.qname()) {
-            Decision::Blocked(tag, answer) => asked.blocked(near, tag, &answer, out),
+            Decision::Blocked(because, answer) => asked.blocked(near, because, &answer, out),
             Decision::Helpline => asked.allowed(near, Onward::Anywhere, out),
             Decision::Excepted => asked.allowed(near, Onward::Public, out),
             Decision::Allowed => asked.allowed(near, Onward::Permitted, out),
@@ -230,7 +230,7 @@ pub fn finish(
     });
     let asked = Asked {
         snapshot,
-        profile: &snapshot.profile,
+        profile: snapshot.policy.of(job.peer.addr.ip()),
         cache,
         peer: &job.peer,
         packet: &job.packet,

@@ -12,8 +12,9 @@ use std::sync::Arc;
 use isigurt_blocklists::index::{Compiler, Index, ListInfo, Seed, TagId, TagKind, TagSet};
 use isigurt_blocklists::name::Name;
 use isigurt_blocklists::read::{self, Format};
+use isigurt_blocklists::rule::Answer;
 use isigurt_core::cache::{Cache, Near};
-use isigurt_core::policy::{self, Decision, Profile, Verdict};
+use isigurt_core::policy::{self, Because, Decision, InForce, Names, Profile, Verdict};
 use isigurt_core::snapshot::{Answers, BlockAnswer, Site, Snapshot};
 use isigurt_core::step::{self, Kind, Peer, Step, Transport};
 use isigurt_core::wire::cookie::Secret;
@@ -54,13 +55,14 @@ fn profile(blocked: &[u8]) -> Profile {
     Profile {
         name: "p".to_owned(),
         blocked: tags,
+        ..Profile::default()
     }
 }
 
 fn snapshot(index: Index, block: BlockAnswer) -> Snapshot {
     Snapshot {
         index: Arc::new(index),
-        profile: profile(&[0, 1, 2, 3, 4]),
+        policy: Arc::new(InForce::everybody(profile(&[0, 1, 2, 3, 4]))),
         allow_from: vec!["127.0.0.0/8".parse().unwrap()],
         answers: Answers {
             block,
@@ -304,6 +306,9 @@ proptest! {
     fn the_short_way_decides_as_the_long_way(
         lists in prop::collection::vec((0..5_usize, prop::collection::vec(line(), 1..12)), 1..5),
         blocked in prop::collection::vec(0..5_u8, 0..5),
+        own in prop::collection::vec(prop::sample::select(vec!["a", "b.a", "=c.b", "/^c/"]), 0..3),
+        denied in prop::collection::vec(prop::sample::select(vec!["b", "a.b", "=c", "/b.c/"]), 0..3),
+        deny_rest in any::<bool>(),
         names in prop::collection::vec(prop::collection::vec(prop::sample::select(vec!["a", "b", "c"]), 1..5), 1..20),
     ) {
         let lists: Vec<_> = lists
@@ -311,14 +316,22 @@ proptest! {
             .map(|(kind, lines)| (kind, Format::Adblock, lines.join("\n") + "\n"))
             .collect();
         let index = index(&lists);
-        let profile = profile(&blocked);
+        let lines = |lines: &[&str]| Names::read(&lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>());
+        let profile = Profile {
+            allow: lines(&own).unwrap(),
+            deny: lines(&denied).unwrap(),
+            deny_rest,
+            ..profile(&blocked)
+        };
         for labels in names {
             let name = Name::parse(&labels.join(".")).unwrap();
             for qtype in [1, 28] {
                 let long = match policy::verdict(&index, &profile, name.as_ref(), qtype) {
                     Verdict::Helpline(_) => Decision::Helpline,
-                    Verdict::Blocked(hit) => Decision::Blocked(hit.tag, hit.answer().clone()),
-                    Verdict::Allowed { excepted: true, .. } => Decision::Excepted,
+                    Verdict::Blocked(hit) => Decision::Blocked(Because::List(hit.tag), hit.answer().clone()),
+                    Verdict::DeniedBy(_) => Decision::Blocked(Because::Denied, Answer::Configured),
+                    Verdict::NotAllowed => Decision::Blocked(Because::NotAllowed, Answer::Configured),
+                    Verdict::AllowedBy(_) | Verdict::Allowed { excepted: true, .. } => Decision::Excepted,
                     Verdict::Allowed { .. } => Decision::Allowed,
                 };
                 let short = policy::decide(&index, &profile, name.as_ref(), qtype);

@@ -1,6 +1,7 @@
 //! The command line: parses, runs one command, turns its outcome into an exit code.
 
 mod lists;
+mod policy;
 mod run;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use isigurt_blocklists::read::rdata;
 
 use crate::config::{Config, Loaded};
 use crate::control::{self, Request, Response};
+use crate::explain::Whom;
 use crate::sync::worker::{self, Worker};
 use crate::sync::{Files, Loading};
 use crate::{app, explain};
@@ -45,10 +47,19 @@ enum Command {
         /// Query type
         #[arg(long = "type", value_name = "TYPE", default_value = "A")]
         qtype: String,
+        /// For the device of this name or address
+        #[arg(long, value_name = "WHO", conflicts_with = "profile")]
+        device: Option<String>,
+        /// For this profile
+        #[arg(long, value_name = "PROFILE")]
+        profile: Option<String>,
         /// Read configuration and lists instead of asking the running daemon
         #[arg(long)]
         offline: bool,
     },
+    /// Show or replace the policy: profiles, and which devices have them
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Work with lists
     #[command(subcommand)]
     Lists(lists::Command),
@@ -76,7 +87,21 @@ pub fn run(cli: &Cli) -> ExitCode {
     let outcome = match &cli.command {
         None | Some(Command::Run) => run::run(cli),
         Some(Command::Check) => check(cli),
-        Some(Command::Why { name, qtype, offline }) => why(cli, name, qtype, *offline),
+        Some(Command::Why {
+            name,
+            qtype,
+            device,
+            profile,
+            offline,
+        }) => {
+            let whom = match (device, profile) {
+                (Some(device), _) => Whom::Device(device.clone()),
+                (None, Some(profile)) => Whom::Profile(profile.clone()),
+                (None, None) => Whom::Default,
+            };
+            why(cli, name, qtype, whom, *offline)
+        }
+        Some(Command::Policy(command)) => policy::run(cli, command),
         Some(Command::Lists(command)) => lists::run(cli, command),
         Some(Command::Cache(Cache::Flush { name })) => flush(cli, name),
         Some(Command::Status) => status(cli),
@@ -165,7 +190,7 @@ fn category_warnings(config: &Config) -> Vec<String> {
         .collect()
 }
 
-fn why(cli: &Cli, name: &str, qtype: &str, offline: bool) -> Result<(), String> {
+fn why(cli: &Cli, name: &str, qtype: &str, whom: Whom, offline: bool) -> Result<(), String> {
     let qtype = rdata::rtype(qtype).ok_or(format!(
         "unknown record type {qtype:?}; try A, AAAA, HTTPS or TXT"
     ))?;
@@ -183,12 +208,14 @@ fn why(cli: &Cli, name: &str, qtype: &str, offline: bool) -> Result<(), String> 
             .lines
             .take()
             .or_else(|| Files::in_state(&config.state_dir).lines(&rules.index));
-        let snapshot = app::snapshot(&config, rules, &app::Run::default());
-        return cli.print(&explain::explain(&snapshot, lines.as_ref(), name, qtype)?);
+        let policy = policy::offline(&config, &rules.index)?;
+        let snapshot = app::snapshot(&config, rules, policy, &app::Run::default());
+        return cli.print(&explain::explain(&snapshot, lines.as_ref(), &whom, name, qtype)?);
     }
     match cli.ask(&Request::Why {
         name: name.to_owned(),
         qtype,
+        whom,
     })? {
         Response::Why(explanation) => cli.print(&*explanation),
         other => Err(unexpected(other)),

@@ -12,11 +12,12 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::explain::{self, Explanation};
+use crate::explain::{self, Explanation, Whom};
+use crate::policy::Applied;
 use crate::status::{Status, Watch};
 
 /// Longest line that is read, octets.
-const LARGEST: u64 = 1 << 20;
+const LARGEST: u64 = 1 << 24;
 
 /// What may be asked.
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,6 +31,18 @@ pub enum Request {
         name: String,
         /// The query type.
         qtype: u16,
+        /// For whom.
+        #[serde(default)]
+        whom: Whom,
+    },
+    /// The policy in force.
+    Export,
+    /// Replace the policy.
+    Apply {
+        /// The new one, TOML.
+        text: String,
+        /// Only say what would change.
+        dry_run: bool,
     },
     /// Let go of cached answers.
     Flush {
@@ -46,6 +59,13 @@ pub enum Response {
     Status(Box<Status>),
     /// What applies.
     Why(Box<Explanation>),
+    /// The policy in force, TOML.
+    Policy {
+        /// The text.
+        text: String,
+    },
+    /// What changed.
+    Applied(Applied),
     /// How many answers went.
     Flushed {
         /// Their number.
@@ -97,14 +117,22 @@ async fn one(stream: UnixStream, watch: &Watch) -> io::Result<()> {
     BufReader::new(from.take(LARGEST)).read_line(&mut line).await?;
     let response = match serde_json::from_str(&line) {
         Ok(Request::Status) => Response::Status(Box::new(watch.status())),
-        Ok(Request::Why { name, qtype }) => {
+        Ok(Request::Why { name, qtype, whom }) => {
             let snapshot = watch.engine().snapshot();
             let lines = watch.files().lines(&snapshot.index);
-            match explain::explain(&snapshot, lines.as_ref(), &name, qtype) {
+            match explain::explain(&snapshot, lines.as_ref(), &whom, &name, qtype) {
                 Ok(explanation) => Response::Why(Box::new(explanation)),
                 Err(reason) => Response::Error { reason },
             }
         }
+        Ok(Request::Export) => watch.household().export().map_or_else(
+            |reason| Response::Error { reason },
+            |text| Response::Policy { text },
+        ),
+        Ok(Request::Apply { text, dry_run }) => watch
+            .household()
+            .apply(watch.engine(), &text, dry_run)
+            .map_or_else(|reason| Response::Error { reason }, Response::Applied),
         Ok(Request::Flush { name }) => match Name::parse(&name) {
             Ok(name) => Response::Flushed {
                 answers: watch.engine().cache().0.flush(name.as_ref()),

@@ -73,7 +73,7 @@ pub fn save(
         hasher: blake3::Hasher::new(),
     };
     let private = |name: isigurt_blocklists::name::NameRef<'_>| {
-        policy::decide(&snapshot.index, &snapshot.profile, name, 1) == Decision::Helpline
+        policy::decide(&snapshot.index, snapshot.policy.default_profile(), name, 1) == Decision::Helpline
     };
     let saved = cache.save(&mut out, wall_s, now_ms, private)?;
     let sum = out.hasher.finalize();

@@ -54,6 +54,7 @@ pub struct ListState {
 #[derive(Debug, Clone)]
 pub struct Store {
     lists: sled::Tree,
+    policy: sled::Tree,
     folder: PathBuf,
 }
 
@@ -83,6 +84,7 @@ impl Store {
         })?;
         Ok(Self {
             lists: db.open_tree("lists.v1")?,
+            policy: db.open_tree("policy.v1")?,
             folder: folder.to_owned(),
         })
     }
@@ -109,6 +111,41 @@ impl Store {
         self.lists.flush()?;
         Ok(())
     }
+
+    /// The policy as it was applied last, a TOML text.
+    pub fn policy(&self) -> Result<Option<String>, StoreError> {
+        let Some(octets) = self.policy.get("policy")? else {
+            return Ok(None);
+        };
+        decode(&octets)
+            .map(Some)
+            .ok_or_else(|| StoreError::Record("policy".to_owned()))
+    }
+
+    /// Keeps the policy; on return it is on the disk.
+    pub fn put_policy(&self, text: &str) -> Result<(), StoreError> {
+        let octets = encode(&text).ok_or_else(|| StoreError::Record("policy".to_owned()))?;
+        self.policy.insert("policy", octets)?;
+        self.policy.flush()?;
+        Ok(())
+    }
+}
+
+/// Writes a file whole or not at all.
+pub fn write_whole(file: &Path, octets: &[u8]) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut next = file.as_os_str().to_owned();
+    next.push(".next");
+    let mut out = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&next)?;
+    out.write_all(octets)?;
+    out.sync_all()?;
+    std::fs::rename(&next, file)
 }
 
 fn encode<T: Serialize>(value: &T) -> Option<Vec<u8>> {

@@ -13,13 +13,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use isigurt_blocklists::data;
-use isigurt_blocklists::index::{FileError, Index, Lines, Seed, TagKind, TagSet, VERSION};
+use isigurt_blocklists::index::{FileError, Index, Lines, Seed, VERSION};
 use isigurt_blocklists::read::Format;
-use isigurt_core::policy::Profile;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::store::{ListState, Store};
+use crate::store::{ListState, Store, write_whole};
 use build::{Delivered, Delivery, ListOrder, Order};
 use worker::Worker;
 
@@ -64,16 +63,11 @@ pub struct ListStatus {
 pub struct Rules {
     /// Every rule.
     pub index: Arc<Index>,
-    /// What is blocked.
-    pub profile: Profile,
     /// The lists.
     pub lists: Vec<ListStatus>,
     /// Lines of the rules, where the index is no file.
     pub lines: Option<Lines>,
 }
-
-/// Name of the one profile that this version has.
-pub const PROFILE: &str = "household";
 
 /// Files of the index in a state folder.
 #[derive(Debug, Clone)]
@@ -203,7 +197,6 @@ impl Loading<'_> {
             }
         }
         Ok(Rules {
-            profile: self.profile(&index)?,
             index: Arc::new(index),
             lists,
             lines,
@@ -369,48 +362,4 @@ impl Loading<'_> {
             last_error: error,
         }
     }
-
-    /// What the one profile blocks: categories that are blocked by default, ways round the filter, and every list of
-    /// the configuration: who configures a list wants it to block.
-    fn profile(&self, index: &Index) -> Result<Profile, SyncError> {
-        let mut blocked = TagSet::EMPTY;
-        let categories = data::built_in()?
-            .categories
-            .into_iter()
-            .filter(|category| category.default)
-            .map(|category| (TagKind::Category, category.id));
-        let configured = self.config.lists.iter().map(|list| match &list.category {
-            Some(category) => (TagKind::Category, category.clone()),
-            None => (TagKind::Own, "own".to_owned()),
-        });
-        for (kind, id) in categories
-            .chain(configured)
-            .chain([(TagKind::Bypass, "bypass".to_owned())])
-        {
-            if let Some(tag) = index.tag(kind, &id) {
-                blocked.insert(tag);
-            }
-        }
-        Ok(Profile {
-            name: PROFILE.to_owned(),
-            blocked,
-        })
-    }
-}
-
-/// Writes a file whole or not at all.
-fn write_whole(file: &Path, octets: &[u8]) -> io::Result<()> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut next = file.as_os_str().to_owned();
-    next.push(".next");
-    let mut out = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&next)?;
-    out.write_all(octets)?;
-    out.sync_all()?;
-    std::fs::rename(&next, file)
 }

@@ -1,20 +1,33 @@
 //! The verdict: what applies to a name for the one who asks.
 //!
-//! Order, first match wins (CONTRACT "Order of decision", as far as the parts exist): helplines are never filtered;
-//! then the household's own lists; then ways round the filter; then services; then categories; else allowed.
-//! Within one step the most specific name wins.
+//! Order, first match wins (CONTRACT "Order of decision", as far as the parts exist): helplines are never filtered; then what
+//! the profile allows, then what it denies; then the household's own lists; then ways round the filter; then services; then
+//! categories; else the profile's default. Within one step the most specific name wins.
+
+mod in_force;
+pub mod model;
+mod names;
 
 use isigurt_blocklists::index::{Hit, Index, TagId, TagKind, TagSet};
 use isigurt_blocklists::name::NameRef;
 use isigurt_blocklists::rule::Answer;
 
+pub use in_force::{InForce, PolicyError};
+pub use names::{Names, NamesError};
+
 /// Who is meant, and what is blocked for them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Profile {
     /// The profile's name.
     pub name: String,
     /// Categories, services, own lists and bypass lists that are blocked.
     pub blocked: TagSet,
+    /// Names that are allowed.
+    pub allow: Names,
+    /// Names that are blocked.
+    pub deny: Names,
+    /// Whether names that nothing is said about are blocked.
+    pub deny_rest: bool,
 }
 
 /// What applies.
@@ -22,8 +35,14 @@ pub struct Profile {
 pub enum Verdict<'i> {
     /// A helpline: never filtered, never logged.
     Helpline(Hit<'i>),
+    /// The profile allows it, with this line.
+    AllowedBy(&'i str),
+    /// The profile denies it, with this line.
+    DeniedBy(&'i str),
     /// Blocked by this rule.
     Blocked(Hit<'i>),
+    /// The profile allows nothing that it does not name.
+    NotAllowed,
     /// Allowed; exceptions that won are kept for the explanation.
     Allowed {
         /// Exceptions without which the name would be blocked.
@@ -36,7 +55,25 @@ pub enum Verdict<'i> {
 }
 
 /// The verdict on a query for `name` and `qtype` under `profile`.
-pub fn verdict<'i>(index: &'i Index, profile: &Profile, name: NameRef<'_>, qtype: u16) -> Verdict<'i> {
+pub fn verdict<'i>(index: &'i Index, profile: &'i Profile, name: NameRef<'_>, qtype: u16) -> Verdict<'i> {
+    let lists = of_lists(index, profile, name, qtype);
+    if let Verdict::Helpline(_) = lists {
+        return lists;
+    }
+    if let Some(line) = profile.allow.find(name) {
+        return Verdict::AllowedBy(line);
+    }
+    if let Some(line) = profile.deny.find(name) {
+        return Verdict::DeniedBy(line);
+    }
+    match lists {
+        Verdict::Allowed { excepted: false, .. } if profile.deny_rest => Verdict::NotAllowed,
+        lists => lists,
+    }
+}
+
+/// What the lists say.
+fn of_lists<'i>(index: &'i Index, profile: &Profile, name: NameRef<'_>, qtype: u16) -> Verdict<'i> {
     let outcome = index.lookup(name, qtype);
     if outcome.blocked.is_empty() {
         return Verdict::Allowed {
@@ -75,20 +112,49 @@ pub fn verdict<'i>(index: &'i Index, profile: &Profile, name: NameRef<'_>, qtype
 pub enum Decision {
     /// A helpline: never filtered, never logged.
     Helpline,
-    /// Blocked for a group's sake, with the answer that the rule asks for.
-    Blocked(TagId, Answer),
-    /// Allowed by the household's own lists, wherever the name leads.
+    /// Blocked, with the answer that the rule asks for.
+    Blocked(Because, Answer),
+    /// Allowed by the profile or by the household's own lists, wherever the name leads.
     Excepted,
     /// Allowed, if it leads to nothing that is blocked.
     Allowed,
 }
 
-/// Steps of the order of decision behind the helplines.
-const STEPS: [TagKind; 4] = [TagKind::Own, TagKind::Bypass, TagKind::Service, TagKind::Category];
+/// For whose sake a name is blocked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Because {
+    /// This group of lists.
+    List(TagId),
+    /// The profile denies it.
+    Denied,
+    /// The profile allows nothing that it does not name.
+    NotAllowed,
+}
 
 /// The decision on a query: what [`verdict`] comes to, the short way where only plain rules speak of the name. Allocates
 /// nothing there.
+#[inline]
 pub fn decide(index: &Index, profile: &Profile, name: NameRef<'_>, qtype: u16) -> Decision {
+    let lists = decide_lists(index, profile, name, qtype);
+    if lists == Decision::Helpline {
+        return lists;
+    }
+    if !profile.allow.is_empty() && profile.allow.find(name).is_some() {
+        return Decision::Excepted;
+    }
+    if !profile.deny.is_empty() && profile.deny.find(name).is_some() {
+        return Decision::Blocked(Because::Denied, Answer::Configured);
+    }
+    if profile.deny_rest && lists == Decision::Allowed {
+        return Decision::Blocked(Because::NotAllowed, Answer::Configured);
+    }
+    lists
+}
+
+/// Steps of the order of decision behind the helplines.
+const STEPS: [TagKind; 4] = [TagKind::Own, TagKind::Bypass, TagKind::Service, TagKind::Category];
+
+fn decide_lists(index: &Index, profile: &Profile, name: NameRef<'_>, qtype: u16) -> Decision {
     let matches = index.matches(name);
     let expression = index.has_expression_for(name);
     if matches.is_empty() && !expression {
@@ -100,11 +166,11 @@ pub fn decide(index: &Index, profile: &Profile, name: NameRef<'_>, qtype: u16) -
         index.plain(name.labels().count(), &matches)
     };
     let Some(plain) = plain else {
-        return match verdict(index, profile, name, qtype) {
+        return match of_lists(index, profile, name, qtype) {
             Verdict::Helpline(_) => Decision::Helpline,
-            Verdict::Blocked(hit) => Decision::Blocked(hit.tag, hit.answer().clone()),
+            Verdict::Blocked(hit) => Decision::Blocked(Because::List(hit.tag), hit.answer().clone()),
             Verdict::Allowed { excepted: true, .. } => Decision::Excepted,
-            Verdict::Allowed { .. } => Decision::Allowed,
+            _ => Decision::Allowed,
         };
     };
     let helplines = index.kind(TagKind::Helpline);
@@ -118,7 +184,7 @@ pub fn decide(index: &Index, profile: &Profile, name: NameRef<'_>, qtype: u16) -
             plain.iter().find_map(|(_, tags)| tags.and(&blocked).first())
         })
         .map_or(Decision::Allowed, |tag| {
-            Decision::Blocked(tag, Answer::Configured)
+            Decision::Blocked(Because::List(tag), Answer::Configured)
         })
 }
 

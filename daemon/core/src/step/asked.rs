@@ -3,13 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use isigurt_blocklists::index::TagId;
 use isigurt_blocklists::name::{Name, NameRef};
 use isigurt_blocklists::rule::{Answer, LocalRecord};
 
 use super::{Job, Kind, Peer, Step, Transport};
 use crate::cache::{Cache, Entry, Found, Key, KeyRef, Near};
-use crate::policy::{self, Decision, Profile};
+use crate::policy::{self, Because, Decision, Profile};
 use crate::snapshot::{BlockAnswer, Snapshot};
 use crate::special::{self, Special};
 use crate::wire::finished::{Age, Finished};
@@ -77,8 +76,14 @@ impl Asked<'_> {
     }
 
     /// Answers a blocked name as its rule or the configuration says.
-    pub(super) fn blocked(&self, near: &mut Near, tag: TagId, answer: &Answer, out: &mut Vec<u8>) -> Step {
-        let error = Some(self.block_error(tag));
+    pub(super) fn blocked(
+        &self,
+        near: &mut Near,
+        because: Because,
+        answer: &Answer,
+        out: &mut Vec<u8>,
+    ) -> Step {
+        let error = Some(self.block_error(because));
         let query = self.query;
         match answer {
             Answer::Configured => self.configured(error, out),
@@ -177,8 +182,8 @@ impl Asked<'_> {
             match self.decide(name.as_ref()) {
                 Decision::Helpline => return false,
                 Decision::Excepted | Decision::Allowed => {}
-                Decision::Blocked(tag, answer) => {
-                    let error = Some(self.block_error(tag));
+                Decision::Blocked(because, answer) => {
+                    let error = Some(self.block_error(because));
                     match answer {
                         Answer::NxDomain => self.negative(rcode::NXDOMAIN, error, out),
                         Answer::NoData => self.negative(rcode::NOERROR, error, out),
@@ -194,15 +199,15 @@ impl Asked<'_> {
         false
     }
 
-    fn block_error(&self, tag: TagId) -> Ede<'_> {
+    fn block_error(&self, because: Because) -> Ede<'_> {
+        let tags = self.snapshot.index.tags();
         Ede {
             code: self.snapshot.answers.site.ede(),
-            text: self
-                .snapshot
-                .index
-                .tags()
-                .get(usize::from(tag.0))
-                .map_or("", |tag| tag.id.as_str()),
+            text: match because {
+                Because::List(tag) => tags.get(usize::from(tag.0)).map_or("", |tag| tag.id.as_str()),
+                Because::Denied => "denied",
+                Because::NotAllowed => "not on the allow list",
+            },
         }
     }
 

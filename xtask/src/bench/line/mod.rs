@@ -207,6 +207,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 fn start(setting: &Setting<'_>) -> anyhow::Result<Vec<UnderTest>> {
     println!("==> starting");
     let mut all = Vec::new();
+    let policy = peers::policy(setting.folder)?;
     for server in peers::servers(setting)? {
         let log = File::create(setting.folder.join(format!("{}.log", server.name)))?;
         let started = Instant::now();
@@ -229,6 +230,9 @@ fn start(setting: &Setting<'_>) -> anyhow::Result<Vec<UnderTest>> {
             }
             Err(error) => return Err(error.context(server.name)),
         };
+        if server.kind == Kind::Gateway {
+            apply(&server, &policy)?;
+        }
         let idle = resident(running.0.id());
         println!("    {}: {:.2} s, {idle:.0} MiB", server.name, start.as_secs_f64());
         all.push(UnderTest {
@@ -243,6 +247,20 @@ fn start(setting: &Setting<'_>) -> anyhow::Result<Vec<UnderTest>> {
         });
     }
     Ok(all)
+}
+
+/// Has a gateway enforce a policy.
+fn apply(server: &Server, policy: &Path) -> anyhow::Result<()> {
+    let applied = Command::new(&server.program)
+        .args(["policy", "apply"])
+        .arg(policy)
+        .args(server.arguments.iter().skip(1)) // --config FILE
+        .stdout(Stdio::null())
+        .status()?;
+    if !applied.success() {
+        bail!("the policy is not applied");
+    }
+    Ok(())
 }
 
 fn first_answer(child: &mut Child, address: SocketAddr, started: Instant) -> anyhow::Result<Duration> {

@@ -102,7 +102,7 @@ pub(super) fn gateway_with(setting: &Setting<'_>, name: &'static str, log: &str)
         format!(
             "state_dir = \"{0}/state\"\n[dns]\nlisten = [\"127.0.0.1:{port}\"]\nthreads = 1\n[web]\nlisten = []\n\
              [upstream]\nservers = [\"udp://127.0.0.1:{1}\"]\ndnssec = \"off\"\n[log]\nqueries = \"{log}\"\n\
-             [[lists]]\nid = \"l\"\nurl = \"file://{2}\"\nformat = \"domains\"\n",
+             [[lists]]\nid = \"l\"\nurl = \"file://{2}\"\nformat = \"domains\"\ncategory = \"gambling\"\n",
             folder.display(),
             setting.upstream,
             list.display()
@@ -115,6 +115,34 @@ pub(super) fn gateway_with(setting: &Setting<'_>, name: &'static str, log: &str)
         arguments: vec!["run".into(), "--config".into(), config.display().to_string()],
         kind: Kind::Gateway,
     })
+}
+
+/// A policy of 64 profiles and 5,000 devices, this host among them.
+pub(super) fn policy(folder: &Path) -> anyhow::Result<PathBuf> {
+    let mut text = "[settings]\ndefault_profile = \"profile 0\"\n".to_owned();
+    for number in 0..64 {
+        let more = if number % 2 == 0 { "adult" } else { "malware" };
+        let _ = writeln!(
+            text,
+            "[[profile]]\nname = \"profile {number}\"\ncategories = [\"gambling\", \"{more}\"]\nallow = [\"school{number}.example\"]\n\
+             deny = [\"chat{number}.example\"]"
+        );
+    }
+    for number in 0..5000_u32 {
+        let address = if number == 2500 {
+            "127.0.0.1".to_owned()
+        } else {
+            format!("10.{}.{}.{}", number % 7, number / 256, number % 256)
+        };
+        let _ = writeln!(
+            text,
+            "[[device]]\nname = \"device {number}\"\nmatch = [\"ip:{address}\"]\nprofile = \"profile {}\"",
+            number % 64
+        );
+    }
+    let file = folder.join("policy.toml");
+    std::fs::write(&file, text)?;
+    Ok(file)
 }
 
 /// Writes a file into the folder and gives its path.

@@ -1,0 +1,89 @@
+//! `isigurtd policy export` and `apply`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Subcommand;
+use isigurt_blocklists::index::Index;
+use isigurt_core::policy::InForce;
+
+use super::{Cli, println_line, unexpected};
+use crate::config::Config;
+use crate::control::{Request, Response};
+use crate::policy;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Print the policy in force as TOML
+    Export,
+    /// Replace the policy with that of a file, all or nothing, and print what changes
+    Apply {
+        /// The file, `-` for standard input
+        file: PathBuf,
+        /// Only print what would change
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+pub(super) fn run(cli: &Cli, command: &Command) -> Result<(), String> {
+    match command {
+        Command::Export => match cli.ask(&Request::Export)? {
+            Response::Policy { text } => {
+                println_line(text.trim_end());
+                Ok(())
+            }
+            other => Err(unexpected(other)),
+        },
+        Command::Apply { file, dry_run } => {
+            let text = if file.as_os_str() == "-" {
+                std::io::read_to_string(std::io::stdin())
+            } else {
+                std::fs::read_to_string(file)
+            };
+            let text = text.map_err(|error| format!("{}: {error}", file.display()))?;
+            let request = Request::Apply {
+                text,
+                dry_run: *dry_run,
+            };
+            match cli.ask(&request)? {
+                Response::Applied(applied) if cli.json => cli.print(&Shown(applied)),
+                Response::Applied(applied) => {
+                    let said = match (applied.difference.is_empty(), applied.in_force) {
+                        (true, _) => "nothing changes".to_owned(),
+                        (false, true) => format!("{}in force", applied.difference),
+                        (false, false) => format!("{}not applied (dry run)", applied.difference),
+                    };
+                    println_line(&said);
+                    Ok(())
+                }
+                Response::Error { reason } => Err(format!("{}: {reason}", file.display())),
+                other => Err(unexpected(other)),
+            }
+        }
+    }
+}
+
+/// For `--json`.
+#[derive(serde::Serialize)]
+#[serde(transparent)]
+struct Shown(policy::Applied);
+
+impl std::fmt::Display for Shown {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&self.0.difference)
+    }
+}
+
+/// The policy without the daemon: from the copy in the state folder.
+pub(super) fn offline(config: &Config, index: &Index) -> Result<Arc<InForce>, String> {
+    let file = policy::copy(&config.state_dir);
+    let policy = match std::fs::read_to_string(&file) {
+        Ok(text) => policy::read(&text).map_err(|error| format!("{}: {error}", file.display()))?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => policy::initial(config),
+        Err(error) => return Err(format!("{}: {error}", file.display())),
+    };
+    policy::ready(&policy, index)
+        .map(Arc::new)
+        .map_err(|error| format!("{}: {error}", file.display()))
+}
