@@ -78,10 +78,13 @@ impl Drop for Authority {
 pub struct Scripted {
     /// Where it serves.
     pub address: SocketAddr,
-    seen: Arc<Mutex<Vec<Vec<u8>>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
     ended: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
+
+/// A query as it came, and the port that it came from.
+type Seen = (u16, Vec<u8>);
 
 impl Scripted {
     /// Sends back each datagram that `script` makes of a query, in order. One query at a time.
@@ -98,7 +101,10 @@ impl Scripted {
                 let Ok((length, from)) = socket.recv_from(&mut packet) else {
                     continue; // nothing yet
                 };
-                notes.lock().unwrap().push(packet[..length].to_vec());
+                notes
+                    .lock()
+                    .unwrap()
+                    .push((from.port(), packet[..length].to_vec()));
                 for answer in script(&packet[..length]) {
                     let _ = socket.send_to(&answer, from); // who asked may be gone
                 }
@@ -128,7 +134,13 @@ impl Scripted {
 
     /// Every query that came, as it came.
     pub fn seen(&self) -> Vec<Vec<u8>> {
-        self.seen.lock().unwrap().clone()
+        let seen = self.seen.lock().unwrap();
+        seen.iter().map(|(_, packet)| packet.clone()).collect()
+    }
+
+    /// The ports that they came from.
+    pub fn ports(&self) -> Vec<u16> {
+        self.seen.lock().unwrap().iter().map(|(port, _)| *port).collect()
     }
 }
 

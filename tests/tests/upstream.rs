@@ -208,3 +208,151 @@ fn a_server_that_fails_or_refuses_is_not_the_last_word() {
         assert_eq!(short.trim(), "192.0.2.1", "code {code}");
     }
 }
+
+#[test]
+fn ports_identifiers_and_letter_case_of_queries_cannot_be_foretold() {
+    let upstream = Scripted::start(|packet| vec![answer_to(packet, [192, 0, 2, 1])]);
+    let gateway = Gateway::start(upstream.address, "", "", &[]);
+    for round in 0..64 {
+        let name = format!("abcdefghijkl{round}.example");
+        let answer = ask_udp(gateway.address, &query(&name, 1), PATIENCE).expect("an answer");
+        assert!(has_address(&answer, [192, 0, 2, 1]));
+        assert_eq!(
+            answer[12..],
+            answer_to(&query(&name, 1), [192, 0, 2, 1])[12..],
+            "the client's own letter case"
+        );
+    }
+    let distinct = |mut values: Vec<u16>| {
+        values.sort_unstable();
+        values.dedup();
+        values.len()
+    };
+    let seen = upstream.seen();
+    assert_eq!(seen.len(), 64);
+    let ids = seen
+        .iter()
+        .map(|packet| u16::from_be_bytes([packet[0], packet[1]]));
+    // 64 draws from 65,536 or from the 28,232 ephemeral ports: more than three repetitions are one case in millions.
+    assert!(distinct(ids.collect()) > 60);
+    assert!(distinct(upstream.ports()) > 56, "{:?}", upstream.ports());
+    let cases: Vec<&[u8]> = seen.iter().map(|packet| &packet[13..25]).collect();
+    let mut different = cases.clone();
+    different.sort_unstable();
+    different.dedup();
+    assert!(different.len() > 55, "of 2^12 cases: {}", different.len());
+    assert!(
+        cases
+            .iter()
+            .all(|case| case.eq_ignore_ascii_case(b"abcdefghijkl"))
+    );
+}
+
+#[test]
+fn a_server_that_does_not_keep_the_letter_case_is_still_of_use() {
+    let folding = Scripted::start(|packet| {
+        let mut answer = answer_to(packet, [192, 0, 2, 1]);
+        let end = answer.len() - 20;
+        answer[12..end].make_ascii_lowercase();
+        vec![answer]
+    });
+    let gateway = Gateway::start(folding.address, "", "", &[]);
+    // It serves no TCP, so the first few names find no answer; then its way is known.
+    let asked = |name: &str| ask_udp(gateway.address, &query(name, 1), PATIENCE).expect("an answer");
+    let mut failed = 0;
+    while rcode(&asked(&format!("abcdefghijkl{failed}.example"))) == 2 {
+        failed += 1;
+        assert!(failed <= 6, "{}", gateway.log());
+    }
+    for round in 0..10 {
+        assert!(has_address(
+            &asked(&format!("later-name{round}.example")),
+            [192, 0, 2, 1]
+        ));
+    }
+    assert!(
+        gateway.log().contains("does not keep the letter case"),
+        "{}",
+        gateway.log()
+    );
+}
+
+#[test]
+fn records_that_were_not_asked_for_are_neither_believed_nor_handed_on() {
+    let lying = Scripted::start(|packet| {
+        let mut answer = answer_to(packet, [192, 0, 2, 1]);
+        let other = b"\x04bank\x07example\x00\x00\x01\x00\x01\x00\x00\x0e\x10\x00\x04\xc0\x00\x02\x42";
+        let servers = b"\x07example\x00\x00\x02\x00\x01\x00\x00\x0e\x10\x00\x09\x02ns\x04evil\x00";
+        if asks_for(packet, "additional.example") {
+            answer.extend(servers);
+            answer.extend(other);
+            (answer[9], answer[11]) = (1, 1);
+        } else {
+            answer.extend(other);
+            answer[7] = 2;
+        }
+        vec![answer]
+    });
+    let gateway = Gateway::start(lying.address, "", "", &[]);
+    let text = gateway.dig(&["additional.example", "A"]);
+    assert!(
+        text.contains("192.0.2.1") && !text.contains("192.0.2.66") && !text.contains("evil"),
+        "{text}"
+    );
+    let text = gateway.dig(&["answer.example", "A"]);
+    assert!(
+        text.contains("SERVFAIL") && !text.contains("192.0.2.66"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_an_upstream_says_of_its_failure_is_handed_on() {
+    let bogus = Scripted::start(|packet| {
+        let mut answer = answer_to(packet, FORGED);
+        answer.truncate(answer.len() - 16);
+        (answer[3], answer[7], answer[11]) = (0x82, 0, 1);
+        answer.extend(b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x0e\x00\x0f\x00\x0a\x00\x06no proof");
+        vec![answer]
+    });
+    let gateway = Gateway::start(bogus.address, "", "", &[]);
+    let text = gateway.dig(&["broken.example", "A"]);
+    assert!(
+        text.contains("SERVFAIL") && text.contains("EDE: 6 (DNSSEC Bogus): (no proof)"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_stale_answer_comes_before_the_client_gives_up_and_at_once_the_next_time() {
+    let mut answered = false;
+    let upstream = Scripted::start(move |packet| {
+        if std::mem::replace(&mut answered, true) {
+            return Vec::new();
+        }
+        vec![answer_to(packet, [192, 0, 2, 1])]
+    });
+    let long = Gateway::start(upstream.address, "", "[dns.cache]\nmax_ttl = 1\n", &[]);
+    let asked = || {
+        let begun = Instant::now();
+        let text = long.dig(&["+timeout=6", "once.example", "A"]);
+        (text, begun.elapsed())
+    };
+    assert!(asked().0.contains("192.0.2.1"));
+    std::thread::sleep(Duration::from_millis(1100));
+    let (first, waited) = asked();
+    assert!(
+        first.contains("192.0.2.1") && first.contains("EDE: 3 (Stale Answer)"),
+        "{first}"
+    );
+    assert!(waited < Duration::from_millis(2200), "{waited:?}");
+    let before = upstream.seen().len();
+    let (again, waited) = asked();
+    assert!(again.contains("EDE: 3 (Stale Answer)"), "{again}");
+    assert!(waited < Duration::from_millis(500), "{waited:?}");
+    assert_eq!(
+        upstream.seen().len(),
+        before,
+        "a failure a moment ago is not tried again at once"
+    );
+}

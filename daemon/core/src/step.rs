@@ -92,7 +92,7 @@ impl Kind {
 }
 
 /// A query that needs an upstream.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Job {
     /// What to ask, and what to keep the answer under.
     pub key: Key,
@@ -100,6 +100,13 @@ pub struct Job {
     alias: Option<Name>,
     stale: Option<Arc<Entry>>,
     peer: Peer,
+}
+
+impl Job {
+    /// Whether an older answer stands by, so that the client need not wait to the end (RFC 8767, section 5).
+    pub fn has_stale(&self) -> bool {
+        self.stale.is_some()
+    }
 }
 
 /// Why there is no upstream answer.
@@ -259,11 +266,8 @@ pub fn finish(
         }
         (_, Some(entry)) if asked.barred(onward, &entry.targets, out) => Kind::Blocked,
         (_, Some(entry)) => {
-            let error = Ede {
-                code: ede::STALE_ANSWER,
-                text: "no upstream answered",
-            };
-            asked.respond(alias, &entry.answer, Age::Stale, Some(error), out);
+            entry.failed(now_ms);
+            asked.stale(alias, entry, out);
             Kind::Stale
         }
         (Err(failure), None) => {

@@ -207,7 +207,7 @@ fn what_an_answer_leads_to_is_policy_too() {
     let mut snapshot = snapshot(index(&lists), BlockAnswer::Null);
     // An alias to a name below a blocked one, with an address behind it.
     let cloaked = b"\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x3c\x00\x13\x01a\x07tracker\x07example\x00\
-        \x07tracker\x07example\x00\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\xcb\x00\x71\x05";
+        \x01a\x07tracker\x07example\x00\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\xcb\x00\x71\x05";
     let (first, second, reply) = led_to(&snapshot, "innocent.org", 2, cloaked);
     assert_eq!((first, second), (Kind::Blocked, Kind::Blocked));
     assert!(

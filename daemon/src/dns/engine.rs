@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use isigurt_core::cache::{Cache, Near};
@@ -16,6 +16,9 @@ use super::upstream::Upstream;
 
 /// Queries that may wait for an upstream at once; what comes beyond is answered SERVFAIL at once.
 const WAITING: usize = 4096;
+
+/// How long a client waits for a newer answer where an older one stands by (RFC 8767, section 5: the client response timer).
+const STALE_AFTER: Duration = Duration::from_millis(1800);
 
 /// The engine behind all doors.
 #[derive(Debug)]
@@ -180,8 +183,9 @@ impl Engine {
     }
 
     /// Asks the upstream and writes the reply; `false` where there is none to send.
-    pub async fn resolve(&self, job: &Job, out: &mut Vec<u8>) -> bool {
+    pub async fn resolve(self: &Arc<Self>, job: &Job, out: &mut Vec<u8>) -> bool {
         let answer = match self.waiting.try_acquire() {
+            Ok(_place) if job.has_stale() => self.resolve_in_time(job).await,
             Ok(_place) => self.upstream.resolve(&job.key).await,
             Err(_) => Err(Failure::Unreachable),
         };
@@ -191,13 +195,33 @@ impl Engine {
         matches!(self.next(step), Next::Send)
     }
 
+    /// Asks the upstream, but not longer than a client should wait that can have an older answer. What comes later still goes
+    /// into the cache.
+    async fn resolve_in_time(self: &Arc<Self>, job: &Job) -> Result<Arc<[u8]>, Failure> {
+        let (engine, job) = (self.clone(), job.clone());
+        let asking = tokio::spawn(async move {
+            let answer = engine.upstream.resolve(&job.key).await;
+            engine.keep(&job, answer.as_deref());
+            answer
+        });
+        let answer = tokio::time::timeout(STALE_AFTER, asking).await;
+        answer.map_or(Err(Failure::Unreachable), |answer| {
+            answer.unwrap_or(Err(Failure::Network))
+        })
+    }
+
     /// Fetches a newer answer into the cache. Nobody waits for it, and where the upstream is busy it is left.
     pub async fn refresh(&self, job: &Job) {
         let Ok(_place) = self.waiting.try_acquire() else {
             return;
         };
         let answer = self.upstream.resolve(&job.key).await;
-        let Ok(answer) = answer.as_deref() else { return };
+        self.keep(job, answer.as_deref());
+    }
+
+    /// Puts an upstream's answer into the cache.
+    fn keep(&self, job: &Job, answer: Result<&[u8], &Failure>) {
+        let Ok(answer) = answer else { return };
         let snapshot = self.snapshot.load_full();
         let mut unread = Vec::new();
         step::finish(

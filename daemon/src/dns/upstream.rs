@@ -1,7 +1,8 @@
 //! The servers that resolve what is allowed: UDP with TCP where an answer is truncated, one query for many waiting.
 //!
-//! Transports are hickory's: each UDP query leaves from a random port with a random id, and an answer counts only from
-//! the right address with the right id and question. The answer's octets are handed on as they came.
+//! Transports are hickory's: each UDP query leaves from a random port with a random id and the letters of its name in random
+//! case (0x20), and an answer counts only from the right address with the right id and question. A server that does not keep
+//! the case is asked over TCP, and without random case once it has shown that it never does. The answer's octets are handed on as they came.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -50,7 +51,14 @@ struct Peer {
     /// Smoothed time of an answer, microseconds.
     rtt_us: AtomicU32,
     answered: AtomicBool,
+    /// Answers that came back in another letter case, since the last in the right one; [`KEEPS`] once one was right.
+    folded: AtomicU32,
 }
+
+/// The server keeps the letter case of names.
+const KEEPS: u32 = u32::MAX;
+/// A server that has answered so often in another case, and never in the right one, does not keep it.
+const FOLDS: u32 = 4;
 
 impl std::fmt::Debug for Peer {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -182,6 +190,7 @@ impl Peer {
             tcp: Mutex::default(),
             rtt_us: AtomicU32::new(0),
             answered: AtomicBool::new(true),
+            folded: AtomicU32::new(0),
         }
     }
 
@@ -209,14 +218,24 @@ impl Peer {
 
     async fn exchange(&self, request: &DnsRequest) -> Result<DnsResponse, Failure> {
         if self.server.scheme == Scheme::Udp {
-            let answer = self
-                .udp
-                .send(request.clone())
-                .first_answer()
-                .await
-                .map_err(|error| failure(&error))?;
-            if !answer.truncation {
-                return Ok(answer);
+            let held = self.folded.load(Ordering::Relaxed);
+            let folds = held != KEEPS && held >= FOLDS;
+            match self.udp.send(cased(request, !folds)).first_answer().await {
+                Ok(answer) => {
+                    if !folds && has_letters(request) {
+                        self.folded.store(KEEPS, Ordering::Relaxed);
+                    }
+                    if !answer.truncation {
+                        return Ok(answer);
+                    }
+                }
+                // Either the server does not keep the case or somebody is guessing: a connection tells.
+                Err(hickory_net::NetError::QueryCaseMismatch) => {
+                    if held != KEEPS && self.folded.fetch_add(1, Ordering::Relaxed) + 1 == FOLDS {
+                        tracing::info!(server = %self.server, "upstream does not keep the letter case of names; it is no longer varied");
+                    }
+                }
+                Err(error) => return Err(failure(&error)),
             }
         }
         // A connection that the server has closed in the meantime is made anew once.
@@ -252,6 +271,29 @@ fn failure(error: &hickory_net::NetError) -> Failure {
         hickory_net::NetError::Timeout => Failure::Unreachable,
         _ => Failure::Network,
     }
+}
+
+/// The request with the letters of its name in random case, or as it is.
+fn cased(request: &DnsRequest, random: bool) -> DnsRequest {
+    if !random {
+        return request.clone();
+    }
+    let mut message = Message::clone(request);
+    for query in &mut message.queries {
+        query.name.randomize_label_case();
+    }
+    let mut options = DnsRequestOptions::default();
+    options.case_randomization = true;
+    DnsRequest::new(message, options)
+}
+
+/// Whether the name has enough letters for its case to tell anything.
+fn has_letters(request: &DnsRequest) -> bool {
+    let mut names = request.queries.iter().map(|query| &query.name);
+    names.any(|name| {
+        let octets = name.iter().flatten();
+        octets.filter(|octet| octet.is_ascii_alphabetic()).count() >= 8
+    })
 }
 
 /// The query for `key`: recursion desired, DO and CD as the client set them, no client data in it.

@@ -94,10 +94,15 @@ pub struct Entry {
     stored_ms: i64,
     /// DO and CD.
     bits: u8,
+    /// Until when no upstream is asked anew, on the caller's clock: none answered a moment ago.
+    rest_ms: AtomicU64,
     /// Times that it was served; the top bit says that a newer one is being fetched.
     uses: AtomicU32,
 }
 
+/// How long a stale answer is served without asking for a newer one after that failed, milliseconds (RFC 8767, section 5:
+/// the failure recheck timer).
+const REST: u64 = 30_000;
 /// A newer answer is being fetched.
 const FETCHING: u32 = 1 << 31;
 /// Answers of a shorter life are not fetched ahead, seconds.
@@ -117,6 +122,16 @@ impl Entry {
             return false;
         };
         late && before & FETCHING == 0 && before > 0
+    }
+
+    /// Notes that no upstream gave a newer answer.
+    pub fn failed(&self, now_ms: u64) {
+        self.rest_ms.store(now_ms + REST, Ordering::Relaxed);
+    }
+
+    /// Whether no upstream gave a newer answer a moment ago.
+    pub fn resting(&self, now_ms: u64) -> bool {
+        now_ms < self.rest_ms.load(Ordering::Relaxed)
     }
 
     /// The name that it answers for, lower-case.
@@ -282,6 +297,7 @@ impl Cache {
             targets,
             stored_ms,
             bits: key.bits(),
+            rest_ms: AtomicU64::new(0),
             uses: AtomicU32::new(0),
         };
         let keep = entry.answer.ttl() > 0 && entry.is(key);

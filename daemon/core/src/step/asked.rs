@@ -231,6 +231,13 @@ impl Asked<'_> {
                 }
                 Step::Reply(Kind::Cached)
             }
+            Found::Stale(entry) if entry.resting(self.now_ms) => {
+                if self.barred(onward, &entry.targets, out) {
+                    return Step::Reply(Kind::Blocked);
+                }
+                self.stale(None, &entry, out);
+                Step::Reply(Kind::Stale)
+            }
             Found::Stale(entry) => self.upstream(key, None, Some(entry)),
             Found::Missing => self.upstream(key, None, None),
         }
@@ -302,6 +309,15 @@ impl Asked<'_> {
             reply.owned(owner.as_ref().wire(), rtype, record_ttl.min(ttl), &rdata);
         }
         reply.finish(query, rcode::NOERROR, error);
+    }
+
+    /// Writes an answer that is past its time (RFC 8767), because no upstream gave a newer one.
+    pub(super) fn stale(&self, alias: Option<&Name>, entry: &Entry, out: &mut Vec<u8>) {
+        let error = Ede {
+            code: ede::STALE_ANSWER,
+            text: "no upstream answered",
+        };
+        self.respond(alias, &entry.answer, Age::Stale, Some(error), out);
     }
 
     /// Cuts a reply over UDP down to what the client takes.

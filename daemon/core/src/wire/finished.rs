@@ -8,7 +8,7 @@ use hickory_proto::op::Message;
 use hickory_proto::serialize::binary::BinEncodable;
 use isigurt_blocklists::name::Name;
 
-use super::query::{Query, read_record, skip_name};
+use super::query::{Query, Record, read_record, skip_name};
 use super::reply::{self, Ede};
 use super::{HEADER, flag, put_u16, put_u32, rcode, rtype, u16_at, u32_at};
 
@@ -33,6 +33,59 @@ pub struct Finished {
     question_len: u16,
     ttl: u32,
     rcode: u16,
+    error: Option<Box<UpstreamError>>,
+}
+
+/// An extended error of an upstream (RFC 8914), handed on to clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct UpstreamError {
+    code: u16,
+    text: String,
+}
+
+impl UpstreamError {
+    /// Characters of its text that are handed on.
+    const TEXT: usize = 120;
+
+    /// The first one among the options of an OPT record.
+    fn read(mut options: &[u8]) -> Option<Box<Self>> {
+        const EDE: u16 = 15;
+        while !options.is_empty() {
+            let (code, length) = (u16_at(options, 0)?, usize::from(u16_at(options, 2)?));
+            let value = options.get(4..4 + length)?;
+            if code == EDE {
+                let text = value.get(2..)?.strip_suffix(&[0]).or(value.get(2..))?;
+                let text = std::str::from_utf8(text).unwrap_or_default().chars();
+                return Some(Box::new(Self {
+                    code: u16_at(value, 0)?,
+                    text: text.filter(|c| !c.is_control()).take(Self::TEXT).collect(),
+                }));
+            }
+            options = options.get(4 + length..)?;
+        }
+        None
+    }
+}
+
+/// The records of a message while they are read.
+struct Sections {
+    at: usize,
+    ttl_at: Vec<u16>,
+}
+
+impl Sections {
+    /// The next record with its bounded TTL, which is put into `wire` too.
+    fn record(&mut self, message: &[u8], wire: &mut [u8], bounds: TtlBounds) -> Option<(Record, u32)> {
+        let record = read_record(message, self.at)?;
+        if record.rtype == rtype::OPT {
+            return None; // only among the additional records (RFC 6891, section 6.1.1)
+        }
+        let ttl = bounds.clamp(record.ttl);
+        put_u32(wire, record.ttl_at, ttl);
+        self.ttl_at.push(u16::try_from(record.ttl_at).ok()?);
+        self.at = record.end;
+        Some((record, ttl))
+    }
 }
 
 /// Why an upstream's message cannot be used.
@@ -60,42 +113,51 @@ impl Finished {
         if u16_at(message, 4)? != 1 || sections != HEADER + question_len {
             return None;
         }
-        let counts = [u16_at(message, 6)?, u16_at(message, 8)?, u16_at(message, 10)?];
         let mut wire = message.to_vec();
         // Every client gets its own letter case; kept is what the cache compares with.
         wire.get_mut(HEADER..sections - 4)?.make_ascii_lowercase(); // lengths are no letters
-        let mut ttl_at = Vec::new();
-        let mut answer_ttl: Option<u32> = None;
-        let mut negative_ttl: Option<u32> = None;
         let mut rcode = u16_at(message, 2)? & flag::RCODE;
-        let mut at = sections;
-        let mut left: u32 = counts.iter().copied().map(u32::from).sum();
-        for (section, &count) in counts.iter().enumerate() {
-            for _ in 0..count {
-                let record = read_record(message, at)?;
-                left -= 1;
-                if record.rtype == rtype::OPT {
-                    if section != 2 || left > 0 {
-                        // Taking it out of the middle would move what compression pointers point to.
-                        return Self::read(&without_opt(message)?, question_len, bounds);
-                    }
-                    rcode |= u16::from(record.ttl.to_be_bytes()[0]) << 4;
-                    wire.truncate(at);
-                    put_u16(&mut wire, 10, count - 1);
-                } else {
-                    let ttl = bounds.clamp(record.ttl);
-                    put_u32(&mut wire, record.ttl_at, ttl);
-                    ttl_at.push(u16::try_from(record.ttl_at).ok()?);
-                    if section == 0 {
-                        answer_ttl = Some(answer_ttl.map_or(ttl, |least| least.min(ttl)));
-                    } else if section == 1 && record.rtype == rtype::SOA {
-                        let minimum = u32_at(message, record.end.checked_sub(4)?)?;
-                        negative_ttl = Some(bounds.clamp(record.ttl.min(minimum)));
-                    }
-                }
-                at = record.end;
+        let mut read = Sections {
+            at: sections,
+            ttl_at: Vec::new(),
+        };
+        let mut answer_ttl: Option<u32> = None;
+        for _ in 0..u16_at(message, 6)? {
+            let (_, ttl) = read.record(message, &mut wire, bounds)?;
+            answer_ttl = Some(answer_ttl.map_or(ttl, |least| least.min(ttl)));
+        }
+        let (answers_end, answer_ttls) = (read.at, read.ttl_at.len());
+        let mut negative_ttl: Option<u32> = None;
+        let mut referral = true;
+        for _ in 0..u16_at(message, 8)? {
+            let (record, ttl) = read.record(message, &mut wire, bounds)?;
+            referral &= record.rtype == rtype::NS;
+            if record.rtype == rtype::SOA {
+                let minimum = u32_at(message, record.end.checked_sub(4)?)?;
+                negative_ttl = Some(ttl.min(bounds.clamp(record.ttl.min(minimum))));
             }
         }
+        let (authority_end, authority_ttls) = (read.at, read.ttl_at.len());
+        let mut error = None;
+        for _ in 0..u16_at(message, 10)? {
+            let record = read_record(message, read.at)?;
+            if record.rtype == rtype::OPT {
+                rcode |= u16::from(record.ttl.to_be_bytes()[0]) << 4;
+                error = UpstreamError::read(message.get(record.rdata..record.end)?);
+            }
+            read.at = record.end;
+        }
+        // Only what answers is kept: names of servers and additional records are nobody's question, and the classic place
+        // to slip in what was not asked for (RFC 2181, section 5.4.1). Nothing points forwards, so the tail can go.
+        let (end, ttls) = if referral {
+            put_u16(&mut wire, 8, 0);
+            (answers_end, answer_ttls)
+        } else {
+            (authority_end, authority_ttls)
+        };
+        put_u16(&mut wire, 10, 0);
+        wire.truncate(end);
+        read.ttl_at.truncate(ttls);
         let ttl = match rcode {
             rcode::NOERROR => answer_ttl.or(negative_ttl),
             rcode::NXDOMAIN => negative_ttl, // RFC 2308, section 5: without a SOA it is not cached
@@ -103,13 +165,22 @@ impl Finished {
         };
         let question_len = u16::try_from(question_len).ok()?;
         let wire_len = u32::try_from(wire.len()).ok()?;
-        wire.extend(ttl_at.into_iter().flat_map(u16::to_ne_bytes));
+        wire.extend(read.ttl_at.into_iter().flat_map(u16::to_ne_bytes));
         Some(Self {
             octets: wire.into(),
             wire_len,
             question_len,
             ttl: ttl.unwrap_or(0),
             rcode,
+            error,
+        })
+    }
+
+    /// What the upstream said beside its answer.
+    pub fn error(&self) -> Option<Ede<'_>> {
+        self.error.as_ref().map(|error| Ede {
+            code: error.code,
+            text: &error.text,
         })
     }
 
@@ -146,7 +217,8 @@ impl Finished {
 
     /// Octets that it occupies in memory beside itself.
     pub fn tail(&self) -> usize {
-        self.octets.len()
+        let error = self.error.as_ref();
+        self.octets.len() + error.map_or(0, |error| error.text.len() + size_of::<UpstreamError>() + 32)
     }
 
     /// The answer section with every name uncompressed: owner, type, TTL, rdata. For answers that are put behind
@@ -167,9 +239,10 @@ impl Finished {
         Some(records)
     }
 
-    /// Writes the copy for one client.
+    /// Writes the copy for one client. Without an `error` of the gateway's own the upstream's is handed on.
     pub fn write(&self, query: &Query<'_>, age: Age, error: Option<Ede<'_>>, out: &mut Vec<u8>) {
         out.clear();
+        let error = error.or_else(|| self.error());
         if usize::from(self.question_len) != query.question.len() {
             // Another name's answer; the key makes this impossible, and an unfiltered answer must not come of it.
             return reply::empty(query, rcode::SERVFAIL, error, out);
@@ -206,13 +279,6 @@ impl TtlBounds {
         let ttl = if ttl > i32::MAX.cast_unsigned() { 0 } else { ttl };
         ttl.max(self.min).min(self.max)
     }
-}
-
-/// The message encoded anew without its OPT record: rare, so by the library.
-fn without_opt(message: &[u8]) -> Option<Vec<u8>> {
-    let mut decoded = Message::from_vec(message).ok()?;
-    decoded.edns.take()?;
-    decoded.to_vec().ok()
 }
 
 #[cfg(test)]

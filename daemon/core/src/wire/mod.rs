@@ -12,6 +12,8 @@ pub mod targets;
 pub mod rtype {
     /// A host address (RFC 1035).
     pub const A: u16 = 1;
+    /// A name server (RFC 1035).
+    pub const NS: u16 = 2;
     /// An alias (RFC 1035).
     pub const CNAME: u16 = 5;
     /// Start of authority (RFC 1035).
@@ -24,6 +26,8 @@ pub mod rtype {
     pub const AAAA: u16 = 28;
     /// Redirection of a subtree (RFC 6672).
     pub const DNAME: u16 = 39;
+    /// A signature (RFC 4034).
+    pub const RRSIG: u16 = 46;
     /// Service binding (RFC 9460).
     pub const SVCB: u16 = 64;
     /// Service binding for HTTPS (RFC 9460).

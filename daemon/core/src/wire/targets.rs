@@ -1,13 +1,16 @@
 //! What an answer leads to: the names that it sends the client on to, and whether it points into private networks.
 //!
+//! And whether it answers what was asked: a record of another name, that no alias leads to, makes an answer none (RFC 2181,
+//! section 5.4.1; RFC 5452, section 6).
+//!
 //! A tracker hides behind an alias in the site's own domain (CNAME cloaking), a page of the public network names an address
 //! inside the home (DNS rebinding). Both are found in the answer section once, when an answer comes in.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use isigurt_blocklists::name::{MAX_WIRE, Name};
+use isigurt_blocklists::name::{MAX_WIRE, Name, NameRef};
 
-use super::query::{read_record, skip_name};
+use super::query::{Record, read_record, skip_name};
 use super::{HEADER, rtype, u16_at};
 
 /// Most names that are looked at; a longer chain is no honest one.
@@ -27,9 +30,14 @@ pub struct Targets {
 /// Reads the answer section of a message that has one question; `None` where it is malformed or leads to too many names.
 pub fn targets(message: &[u8]) -> Option<Targets> {
     let mut targets = Targets::default();
+    let mut chain = Chain {
+        names: vec![name_at(message, HEADER)?],
+        others: Vec::new(),
+    };
     let mut at = skip_name(message, HEADER)? + 4;
     for _ in 0..u16_at(message, 6)? {
         let record = read_record(message, at)?;
+        chain.record(message, at, &record)?;
         let rdata = message.get(record.rdata..record.end)?;
         match record.rtype {
             rtype::CNAME | rtype::DNAME => targets.name(name_at(message, record.rdata)?)?,
@@ -46,7 +54,76 @@ pub fn targets(message: &[u8]) -> Option<Targets> {
         }
         at = record.end;
     }
-    Some(targets)
+    chain.holds().then_some(targets)
+}
+
+/// The names that the question leads to.
+struct Chain {
+    /// The name asked for, and what aliases lead to.
+    names: Vec<Name>,
+    /// Records of other names: owner, type, and the target of an alias.
+    others: Vec<(Name, u16, Option<Name>)>,
+}
+
+impl Chain {
+    fn record(&mut self, message: &[u8], at: usize, record: &Record) -> Option<()> {
+        let alias = matches!(record.rtype, rtype::CNAME | rtype::DNAME);
+        // Nearly all owners are pointers to the question.
+        let asked = message.get(at..at + 2) == Some(&[0xc0, 12]);
+        if asked && !alias {
+            return Some(());
+        }
+        let target = if alias {
+            Some(name_at(message, record.rdata)?)
+        } else {
+            None
+        };
+        self.others.push((name_at(message, at)?, record.rtype, target));
+        Some(())
+    }
+
+    /// Follows the aliases, in whatever order they stand, and says whether all records are of names on the way.
+    fn holds(mut self) -> bool {
+        loop {
+            let before = self.names.len();
+            for (owner, rtype, target) in &self.others {
+                let Some(target) = target else { continue };
+                let next: Vec<Name> = if *rtype == rtype::CNAME {
+                    let met = self.names.contains(owner);
+                    met.then(|| target.clone()).into_iter().collect()
+                } else {
+                    let below = self.names.iter();
+                    below
+                        .filter_map(|name| renamed(name.as_ref(), owner.as_ref(), target.as_ref()))
+                        .collect()
+                };
+                for name in next {
+                    if !self.names.contains(&name) {
+                        self.names.push(name);
+                    }
+                }
+            }
+            if self.names.len() == before || before > MOST {
+                break;
+            }
+        }
+        self.others.iter().all(|(owner, rtype, _)| {
+            let above = || {
+                let mut names = self.names.iter();
+                names.any(|name| name.as_ref().is_at_or_below(owner.as_ref()))
+            };
+            self.names.contains(owner) || matches!(*rtype, rtype::DNAME | rtype::RRSIG) && above()
+        })
+    }
+}
+
+/// `name` with `owner` at its end replaced by `target` (RFC 6672, section 2.2); `None` where it does not lie below.
+fn renamed(name: NameRef<'_>, owner: NameRef<'_>, target: NameRef<'_>) -> Option<Name> {
+    let front = name.wire().strip_suffix(owner.wire())?;
+    if front.is_empty() || !name.is_at_or_below(owner) {
+        return None;
+    }
+    Name::from_wire(&[front, target.wire()].concat()).ok()
 }
 
 impl Targets {
@@ -183,6 +260,25 @@ mod tests {
         let hint =
             b"\xc0\x0c\x00\x41\x00\x01\x00\x00\x00\x3c\x00\x0b\x00\x01\x00\x00\x04\x00\x04\x0a\x00\x00\x01";
         assert!(targets(&message(1, hint)).unwrap().private);
+    }
+
+    #[test]
+    fn records_of_names_that_nothing_leads_to_make_an_answer_none() {
+        // The alias behind what it leads to, as some servers order them.
+        let alias = b"\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x3c\x00\x07\x04edge\xc0\x10";
+        let edge = b"\x04EDGE\xc0\x10\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\xcb\x00\x71\x05";
+        let bank = b"\x04bank\xc0\x10\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\xcb\x00\x71\x06";
+        assert!(targets(&message(2, &[&edge[..], alias].concat())).is_some());
+        assert!(targets(&message(2, &[&alias[..], edge].concat())).is_some());
+        assert_eq!(targets(&message(1, edge)), None);
+        assert_eq!(targets(&message(3, &[&alias[..], edge, bank].concat())), None);
+        // example DNAME test.: www.example leads to www.test.
+        let dname = b"\xc0\x10\x00\x27\x00\x01\x00\x00\x00\x3c\x00\x06\x04test\x00";
+        let made = b"\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x3c\x00\x0a\x03www\x04test\x00";
+        let end = b"\x03www\x04test\x00\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\xcb\x00\x71\x05";
+        assert!(targets(&message(3, &[&dname[..], made, end].concat())).is_some());
+        assert!(targets(&message(2, &[&dname[..], end].concat())).is_some());
+        assert_eq!(targets(&message(3, &[&dname[..], made, bank].concat())), None);
     }
 
     #[test]
