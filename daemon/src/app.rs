@@ -20,10 +20,11 @@ use isigurt_core::wire::finished::TtlBounds;
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
-use crate::config::{Config, Loaded, Scheme, Server};
+use crate::config::{Config, Loaded, LogQueries, Scheme, Server};
 use crate::dns::engine::Engine;
 use crate::dns::upstream::Upstream;
 use crate::dns::{keep, tcp, udp};
+use crate::log::queries::{Keeping, QueryLog};
 use crate::policy::Household;
 use crate::status::Watch;
 use crate::store::{Store, StoreError};
@@ -239,6 +240,7 @@ impl App {
             config.dns.cache.serve_stale.0.as_secs(),
         );
         let run = Run::start();
+        let log = query_log(config, edges.udp.len()).map_err(StartError::Runtime)?;
         let limiter = Limiter::new(config.dns.rate_limit.per_client_qps);
         let household = Household::new(store.clone(), config);
         let policy = household.ready(&rules.index).map_err(StartError::Policy)?;
@@ -247,6 +249,7 @@ impl App {
             cache,
             Upstream::new(&config.upstream, &servers),
             limiter,
+            log,
         );
         remember(&engine, config);
         let listen_error = |what, error| refused(what, SocketAddr::from(([0, 0, 0, 0], 0)), error);
@@ -343,9 +346,10 @@ impl App {
                     || old.dns.cache != new.dns.cache
                     || old.dns.rate_limit != new.dns.rate_limit
                     || old.dns.threads != new.dns.threads
+                    || old.log != new.log
                 {
                     tracing::warn!(
-                        "addresses, threads, upstream servers, the cache's size and the rate limit change at the next restart only"
+                        "addresses, threads, upstream servers, the cache's size, the rate limit and the query log change at the next restart only"
                     );
                 }
                 let lists = rules.lists.clone();
@@ -388,6 +392,8 @@ impl App {
         }
         tokio::time::sleep(Duration::from_millis(20)).await; // the last replies' turn to be sent
         keep_cache(engine, &self.loaded.config);
+        let engine = engine.clone();
+        let _ = tokio::task::spawn_blocking(move || engine.log().end()).await;
         let _ = std::fs::remove_file(control::path(&self.loaded.config.state_dir));
     }
 }
@@ -395,6 +401,17 @@ impl App {
 /// Seconds since 1970, 0 before.
 fn wall_s() -> u64 {
     u64::try_from(now()).unwrap_or(0)
+}
+
+/// Starts the query log with a pen for each worker.
+fn query_log(config: &Config, workers: usize) -> std::io::Result<Arc<QueryLog>> {
+    let keeping = Keeping {
+        nothing: config.log.queries == LogQueries::Off,
+        anonymous: config.log.queries == LogQueries::Anonymous,
+        blocked_only: config.log.queries == LogQueries::BlockedOnly,
+    };
+    let bounds = (config.log.keep.0, u64::from(config.log.max_mib) << 20);
+    QueryLog::start(keeping, &config.state_dir, bounds, workers)
 }
 
 /// Takes back the cache of an earlier run.

@@ -29,6 +29,9 @@ pub struct Status {
     pub rules: u64,
     /// Queries since the start.
     pub counts: Counts,
+    /// Queries that the query log had no room for.
+    #[serde(default)]
+    pub log_lost: u64,
     /// Answers in the cache.
     pub cache_entries: usize,
     /// Octets in the cache.
@@ -134,6 +137,7 @@ impl Watch {
             upstreams,
             rules: self.engine.snapshot().index.len() as u64,
             counts: self.engine.counts(),
+            log_lost: self.engine.log().lost(),
             cache_entries,
             cache_octets,
             lists,
@@ -178,6 +182,13 @@ impl fmt::Display for Status {
             "  {} rules; cache: {} answers, {} octets",
             self.rules, self.cache_entries, self.cache_octets
         )?;
+        if self.log_lost > 0 {
+            writeln!(
+                out,
+                "  {} queries were not logged: too many at once",
+                self.log_lost
+            )?;
+        }
         for list in self.lists.iter().filter(|list| list.loaded_at.is_some()) {
             let age = list
                 .loaded_at

@@ -51,7 +51,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("explain", &[]),
     ("sync", &["config", "store"]),
-    ("dns", &["config"]), // knows nothing of the web UI
+    ("dns", &["config", "log"]), // knows nothing of the web UI
     ("policy", &["config", "dns", "store"]),
     ("status", &["dns", "policy", "sync"]),
     ("control", &["dns", "explain", "policy", "status"]),
@@ -59,7 +59,7 @@ const MODULES: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "config", "control", "dns", "policy", "status", "store", "sync", "web",
+            "config", "control", "dns", "log", "policy", "status", "store", "sync", "web",
         ],
     ),
     (

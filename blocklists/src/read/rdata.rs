@@ -24,6 +24,19 @@ pub fn rtype(text: &str) -> Option<u16> {
     }
 }
 
+/// The mnemonic of a record type, `TYPEnnn` where it has none (RFC 3597, section 5).
+pub fn rtype_name(rtype: u16) -> String {
+    match rtype {
+        39 => "DNAME".to_owned(),
+        29 => "LOC".to_owned(),
+        99 => "SPF".to_owned(),
+        _ => match RecordType::from(rtype) {
+            RecordType::Unknown(number) => format!("TYPE{number}"),
+            known => known.to_string(),
+        },
+    }
+}
+
 /// RDATA of type `rtype` from text, wire format, at most 65,535 octets. The error is for a person.
 pub fn rdata(rtype: u16, text: &str) -> Result<Vec<u8>, String> {
     let text = text.trim();

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use isigurt_blocklists::name::Name;
 
 use crate::cache::{Cache, Entry, Key, Near};
-use crate::policy::Decision;
+use crate::policy::{Because, Decision, Profile};
 use crate::snapshot::Snapshot;
 use crate::wire::finished::{Age, Finished};
 use crate::wire::query::{Options, Query};
@@ -46,14 +46,38 @@ pub struct Peer {
 #[derive(Debug)]
 pub enum Step {
     /// Send the reply.
-    Reply(Kind),
+    Reply(Done),
     /// Send the reply; then ask an upstream and call [`finish`], whose reply nobody waits for: a popular answer is near
     /// its end.
-    Refresh(Kind, Box<Job>),
+    Refresh(Done, Box<Job>),
     /// Ask an upstream, then call [`finish`].
     Upstream(Box<Job>),
     /// Send nothing.
     Drop,
+}
+
+/// A reply that is made, for counters and the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Done {
+    /// What kind it is.
+    pub kind: Kind,
+    /// Why it is blocked, if it is.
+    pub because: Option<Because>,
+    /// The place of the client's profile in the policy in force.
+    pub profile: u16,
+    /// It is for a helpline: nothing of it may be logged.
+    pub helpline: bool,
+}
+
+impl From<Kind> for Done {
+    fn from(kind: Kind) -> Self {
+        Self {
+            kind,
+            because: None,
+            profile: 0,
+            helpline: false,
+        }
+    }
 }
 
 /// What kind of reply it is, for counters.
@@ -107,6 +131,11 @@ impl Job {
     pub fn has_stale(&self) -> bool {
         self.stale.is_some()
     }
+
+    /// Who asked, and the query as it came.
+    pub fn asked(&self) -> (&Peer, &[u8]) {
+        (&self.peer, &self.packet)
+    }
 }
 
 /// Why there is no upstream answer.
@@ -135,7 +164,7 @@ pub fn step(
         Ok(query) => query,
         Err(fault) => {
             return if reply::fault(fault, out) {
-                Step::Reply(Kind::Fault)
+                Step::Reply(Kind::Fault.into())
             } else {
                 Step::Drop
             };
@@ -148,11 +177,11 @@ pub fn step(
             text: "",
         };
         reply::empty(&query, rcode::REFUSED, Some(error), out);
-        return Step::Reply(Kind::Refused);
+        return Step::Reply(Kind::Refused.into());
     }
     if let Some(rcode) = unservable(&query) {
         reply::empty(&query, rcode, None, out);
-        return Step::Reply(Kind::Refused);
+        return Step::Reply(Kind::Refused.into());
     }
     let asked = Asked {
         snapshot,
@@ -163,18 +192,36 @@ pub fn step(
         query: &query,
         now_ms,
     };
-    let done = if asked.here(out) {
-        Step::Reply(Kind::Local)
+    let mut helpline = false;
+    let step = if asked.here(out) {
+        Step::Reply(Kind::Local.into())
     } else {
         match asked.decide(query.qname()) {
             Decision::Blocked(because, answer) => asked.blocked(near, because, &answer, out),
-            Decision::Helpline => asked.allowed(near, Onward::Anywhere, out),
+            Decision::Helpline => {
+                helpline = true;
+                asked.allowed(near, Onward::Anywhere, out)
+            }
             Decision::Excepted => asked.allowed(near, Onward::Public, out),
             Decision::Allowed => asked.allowed(near, Onward::Permitted, out),
         }
     };
     asked.fit(out);
-    done
+    told(step, asked.profile, helpline)
+}
+
+/// The step with what only its end knows.
+fn told(step: Step, profile: &Profile, helpline: bool) -> Step {
+    let tell = |done: Done| Done {
+        profile: profile.place,
+        helpline,
+        ..done
+    };
+    match step {
+        Step::Reply(done) => Step::Reply(tell(done)),
+        Step::Refresh(done, job) => Step::Refresh(tell(done), job),
+        step => step,
+    }
 }
 
 /// Answers a client that asks more often than it may: every second time with TC, so that one who is no forger comes back
@@ -188,7 +235,7 @@ pub fn limited(packet: &[u8], out: &mut Vec<u8>) -> Step {
     }
     reply::empty(&query, rcode::NOERROR, None, out);
     reply::truncate(&query, out);
-    Step::Reply(Kind::Refused)
+    Step::Reply(Kind::Refused.into())
 }
 
 /// Seconds that a connection may stay idle (RFC 7828 tells them to clients that ask).
@@ -245,30 +292,29 @@ pub fn finish(
         now_ms,
     };
     // An alias of a rule leads where the rule wants it to.
-    let onward = match job.alias {
-        Some(_) => Onward::Anywhere,
+    let (onward, helpline) = match job.alias {
+        Some(_) => (Onward::Anywhere, false),
         None => match asked.decide(query.qname()) {
-            Decision::Helpline => Onward::Anywhere,
-            Decision::Excepted => Onward::Public,
-            Decision::Allowed | Decision::Blocked(..) => Onward::Permitted,
+            Decision::Helpline => (Onward::Anywhere, true),
+            Decision::Excepted => (Onward::Public, false),
+            Decision::Allowed | Decision::Blocked(..) => (Onward::Permitted, false),
         },
     };
     let alias = job.alias.as_ref();
-    let kind = match (finished, &job.stale) {
+    let done: Done = match (finished, &job.stale) {
         (Ok((finished, targets)), stale) if finished.rcode() != rcode::SERVFAIL || stale.is_none() => {
             cache.put(job.key.as_ref(), &finished, &targets, now_ms);
-            if asked.barred(onward, &targets, out) {
-                Kind::Blocked
-            } else {
+            asked.barred(onward, &targets, out).unwrap_or_else(|| {
                 asked.respond(alias, &finished, Age::Fresh(0), None, out);
-                Kind::Forwarded
-            }
+                Kind::Forwarded.into()
+            })
         }
-        (_, Some(entry)) if asked.barred(onward, &entry.targets, out) => Kind::Blocked,
         (_, Some(entry)) => {
             entry.failed(now_ms);
-            asked.stale(alias, entry, out);
-            Kind::Stale
+            asked.barred(onward, &entry.targets, out).unwrap_or_else(|| {
+                asked.stale(alias, entry, out);
+                Kind::Stale.into()
+            })
         }
         (Err(failure), None) => {
             let error = match failure {
@@ -282,12 +328,12 @@ pub fn finish(
                 },
             };
             reply::empty(&query, rcode::SERVFAIL, Some(error), out);
-            Kind::Failed
+            Kind::Failed.into()
         }
         (Ok(_), None) => return Step::Drop, // taken by the first arm
     };
     asked.fit(out);
-    Step::Reply(kind)
+    told(Step::Reply(done), asked.profile, helpline)
 }
 
 /// The response code of a query that is well-formed but not for a resolver: other classes than IN, zone transfers,

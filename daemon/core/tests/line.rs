@@ -16,7 +16,7 @@ use isigurt_blocklists::rule::Answer;
 use isigurt_core::cache::{Cache, Near};
 use isigurt_core::policy::{self, Because, Decision, InForce, Names, Profile, Verdict};
 use isigurt_core::snapshot::{Answers, BlockAnswer, Site, Snapshot};
-use isigurt_core::step::{self, Kind, Peer, Step, Transport};
+use isigurt_core::step::{self, Done, Kind, Peer, Step, Transport};
 use isigurt_core::wire::cookie::Secret;
 use isigurt_core::wire::finished::TtlBounds;
 use proptest::prelude::*;
@@ -141,7 +141,7 @@ fn a_blocked_or_cached_answer_allocates_nothing() {
                 let packet = query(name, qtype, edns);
                 let count = allocation_counter::measure(|| {
                     match step::step(&snapshot, &cache, &mut near, &PEER(), &packet, 1000, &mut out) {
-                        Step::Reply(became) => assert_eq!(became, kind, "{name}"),
+                        Step::Reply(became) => assert_eq!(became.kind, kind, "{name}"),
                         other => panic!("{name}: {other:?}"),
                     }
                 });
@@ -194,7 +194,7 @@ fn led_to(snapshot: &Snapshot, name: &str, count: u8, records: &[u8]) -> (Kind, 
         out.len(),
         "the same answer from the upstream and from the cache"
     );
-    (first, second, reply)
+    (first.kind, second.kind, reply)
 }
 
 #[test]
@@ -241,7 +241,13 @@ fn a_popular_answer_is_fetched_anew_once_before_its_end() {
     let ask = |snapshot: &Snapshot, cache: &Cache, now_ms: u64, out: &mut Vec<u8>| {
         matches!(
             step::step(snapshot, cache, &mut Near::none(), &PEER(), &packet, now_ms, out),
-            Step::Refresh(Kind::Cached, _)
+            Step::Refresh(
+                Done {
+                    kind: Kind::Cached,
+                    ..
+                },
+                _
+            )
         )
     };
     for prefetch in [true, false] {
@@ -279,7 +285,16 @@ fn an_answer_that_leads_in_circles_is_no_answer() {
     message.extend_from_slice(b"\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x3c\x00\x02\xc0");
     message.push(own); // points to itself
     let step = step::finish(&snapshot, &cache, &job, Ok(&message), 0, &mut out);
-    assert!(matches!(step, Step::Reply(Kind::Failed)), "{step:?}");
+    assert!(
+        matches!(
+            step,
+            Step::Reply(Done {
+                kind: Kind::Failed,
+                ..
+            })
+        ),
+        "{step:?}"
+    );
     assert_eq!(out[3] & 15, 2);
 }
 

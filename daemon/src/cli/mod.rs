@@ -1,6 +1,7 @@
 //! The command line: parses, runs one command, turns its outcome into an exit code.
 
 mod lists;
+mod log;
 mod policy;
 mod run;
 
@@ -66,6 +67,10 @@ enum Command {
     /// Work with the cache of answers
     #[command(subcommand)]
     Cache(Cache),
+    /// Show answered queries
+    Log(log::Options),
+    /// Show what was asked for most
+    Top(log::Top),
     /// Show how the running daemon stands
     Status,
     /// Build an index as the daemon asks for it on standard input
@@ -104,6 +109,8 @@ pub fn run(cli: &Cli) -> ExitCode {
         Some(Command::Policy(command)) => policy::run(cli, command),
         Some(Command::Lists(command)) => lists::run(cli, command),
         Some(Command::Cache(Cache::Flush { name })) => flush(cli, name),
+        Some(Command::Log(options)) => log::show(cli, options),
+        Some(Command::Top(options)) => log::top(cli, options),
         Some(Command::Status) => status(cli),
         Some(Command::BuildIndex) => worker::serve(),
     };

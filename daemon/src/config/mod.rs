@@ -258,6 +258,8 @@ pub struct Log {
     pub queries: LogQueries,
     /// For how long.
     pub keep: Span,
+    /// Room that it may take, MiB.
+    pub max_mib: u32,
 }
 
 /// `[metrics]`.
@@ -385,6 +387,7 @@ impl Default for Log {
         Self {
             queries: LogQueries::default(),
             keep: Span::days(30),
+            max_mib: 256,
         }
     }
 }

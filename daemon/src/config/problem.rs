@@ -114,7 +114,6 @@ const INACTIVE: &[(&str, &str)] = &[
     ("[platform]", "sync with the national platform"),
     ("[metrics]", "metrics"),
     ("[firewall]", "the firewall"),
-    ("[log]", "the query log"),
     ("https", "the encrypted web UI"),
     ("block_page", "the block page"),
     (

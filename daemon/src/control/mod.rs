@@ -44,6 +44,8 @@ pub enum Request {
         /// Only say what would change.
         dry_run: bool,
     },
+    /// Have the query log written to its files.
+    FlushLog,
     /// Let go of cached answers.
     Flush {
         /// For this name and all below it.
@@ -66,6 +68,8 @@ pub enum Response {
     },
     /// What changed.
     Applied(Applied),
+    /// Done.
+    Done,
     /// How many answers went.
     Flushed {
         /// Their number.
@@ -124,6 +128,11 @@ async fn one(stream: UnixStream, watch: &Watch) -> io::Result<()> {
                 Ok(explanation) => Response::Why(Box::new(explanation)),
                 Err(reason) => Response::Error { reason },
             }
+        }
+        Ok(Request::FlushLog) => {
+            let engine = watch.engine().clone();
+            let _ = tokio::task::spawn_blocking(move || engine.log().flush()).await;
+            Response::Done
         }
         Ok(Request::Export) => watch.household().export().map_or_else(
             |reason| Response::Error { reason },

@@ -8,11 +8,12 @@ use arc_swap::ArcSwap;
 use isigurt_core::cache::{Cache, Near};
 use isigurt_core::limit::Limiter;
 use isigurt_core::snapshot::Snapshot;
-use isigurt_core::step::{self, Failure, Job, Kind, Peer, Step, Transport};
+use isigurt_core::step::{self, Done, Failure, Job, Kind, Peer, Step, Transport};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 use super::upstream::Upstream;
+use crate::log::queries::{Pen, QueryLog};
 
 /// Queries that may wait for an upstream at once; what comes beyond is answered SERVFAIL at once.
 const WAITING: usize = 4096;
@@ -28,6 +29,7 @@ pub struct Engine {
     upstream: Upstream,
     waiting: Semaphore,
     limiter: Limiter,
+    log: Arc<QueryLog>,
     started: Instant,
     counters: Counters,
 }
@@ -76,12 +78,19 @@ const KINDS: usize = 9;
 /// The place of what is dropped.
 const DROPPED: usize = KINDS - 1;
 
+/// What a worker has for itself.
+#[derive(Debug)]
+pub struct Desk {
+    near: Near,
+    pen: Pen,
+}
+
 /// A batch of packets on their way down the line. What became of them is counted when it ends, so that workers do not
 /// contend for the counters with every packet.
 #[derive(Debug)]
 pub struct Turn<'e> {
     engine: &'e Engine,
-    near: &'e mut Near,
+    desk: &'e mut Desk,
     snapshot: arc_swap::Guard<Arc<Snapshot>>,
     now_ms: u64,
     tally: [u64; KINDS],
@@ -97,7 +106,15 @@ impl Turn<'_> {
         let step = if limited {
             step::limited(packet, out)
         } else {
-            step::step(&self.snapshot, cache, self.near, peer, packet, self.now_ms, out)
+            step::step(
+                &self.snapshot,
+                cache,
+                &mut self.desk.near,
+                peer,
+                packet,
+                self.now_ms,
+                out,
+            )
         };
         let (place, next) = match step {
             Step::Upstream(job) => {
@@ -106,18 +123,25 @@ impl Turn<'_> {
                 return Next::Wait(job);
             }
             Step::Drop => (DROPPED, Next::Nothing),
-            Step::Reply(kind) => (kind as usize, Next::Send),
-            Step::Refresh(kind, job) => (kind as usize, Next::SendAndRefresh(job)),
+            Step::Reply(done) => (self.note(peer, packet, done), Next::Send),
+            Step::Refresh(done, job) => (self.note(peer, packet, done), Next::SendAndRefresh(job)),
         };
         if let Some(count) = self.tally.get_mut(place) {
             *count += 1;
         }
         next
     }
+
+    /// Notes what was answered, and gives its place in the tally.
+    fn note(&mut self, peer: &Peer, packet: &[u8], done: Done) -> usize {
+        self.desk.pen.note(&self.snapshot, peer.addr.ip(), packet, done);
+        done.kind as usize
+    }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
+        self.desk.pen.end();
         let counters = &self.engine.counters;
         for (place, &count) in self.tally.iter().enumerate().filter(|(_, count)| **count > 0) {
             counters.queries.fetch_add(count, Ordering::Relaxed);
@@ -144,13 +168,20 @@ pub enum Next {
 
 impl Engine {
     /// An engine that starts with this snapshot.
-    pub fn new(snapshot: Snapshot, cache: Cache, upstream: Upstream, limiter: Limiter) -> Arc<Self> {
+    pub fn new(
+        snapshot: Snapshot,
+        cache: Cache,
+        upstream: Upstream,
+        limiter: Limiter,
+        log: Arc<QueryLog>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             cache,
             upstream,
             waiting: Semaphore::new(WAITING),
             limiter,
+            log,
             started: Instant::now(),
             counters: Counters::default(),
         })
@@ -166,10 +197,10 @@ impl Engine {
         self.snapshot.load_full()
     }
 
-    /// Starts a turn: the snapshot and the time that a batch of packets is served with. `near` is the caller's own.
-    pub fn turn<'e>(&'e self, near: &'e mut Near) -> Turn<'e> {
+    /// Starts a turn: the snapshot and the time that a batch of packets is served with. `desk` is the caller's own.
+    pub fn turn<'e>(&'e self, desk: &'e mut Desk) -> Turn<'e> {
         Turn {
-            near,
+            desk,
             snapshot: self.snapshot.load(),
             now_ms: self.now_ms(),
             tally: [0; KINDS],
@@ -177,9 +208,31 @@ impl Engine {
         }
     }
 
-    /// Takes one packet down the line; never waits.
+    /// A worker's desk.
+    pub fn desk(&self) -> Desk {
+        Desk {
+            near: Near::new(),
+            pen: self.log.pen(),
+        }
+    }
+
+    /// Takes one packet of a connection down the line; never waits.
     pub fn serve(&self, peer: &Peer, packet: &[u8], out: &mut Vec<u8>) -> Next {
-        self.turn(&mut Near::none()).serve(peer, packet, out)
+        let snapshot = self.snapshot.load();
+        let step = step::step(
+            &snapshot,
+            &self.cache,
+            &mut Near::none(),
+            peer,
+            packet,
+            self.now_ms(),
+            out,
+        );
+        self.counters.queries.fetch_add(1, Ordering::Relaxed);
+        if let Step::Reply(done) | Step::Refresh(done, _) = &step {
+            self.log.note(&snapshot, peer.addr.ip(), packet, *done);
+        }
+        self.next(step)
     }
 
     /// Asks the upstream and writes the reply; `false` where there is none to send.
@@ -192,6 +245,10 @@ impl Engine {
         let snapshot = self.snapshot.load_full();
         let answer = answer.as_deref().map_err(|failure| *failure);
         let step = step::finish(&snapshot, &self.cache, job, answer, self.now_ms(), out);
+        if let Step::Reply(done) = step {
+            let (peer, packet) = job.asked();
+            self.log.note(&snapshot, peer.addr.ip(), packet, done);
+        }
         matches!(self.next(step), Next::Send)
     }
 
@@ -238,7 +295,8 @@ impl Engine {
         let (counter, next) = match step {
             Step::Upstream(job) => return Next::Wait(job),
             Step::Drop => (&self.counters.dropped, Next::Nothing),
-            Step::Reply(kind) | Step::Refresh(kind, _) => (self.counter(kind), Next::Send),
+            Step::Reply(done) => (self.counter(done.kind), Next::Send),
+            Step::Refresh(done, job) => (self.counter(done.kind), Next::SendAndRefresh(job)),
         };
         counter.fetch_add(1, Ordering::Relaxed);
         next
@@ -289,6 +347,11 @@ impl Engine {
     /// The cache, and the time on its clock.
     pub fn cache(&self) -> (&Cache, u64) {
         (&self.cache, self.now_ms())
+    }
+
+    /// The query log.
+    pub fn log(&self) -> &QueryLog {
+        &self.log
     }
 
     /// Entries and octets in the cache.

@@ -8,13 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use isigurt_core::cache::Near;
 use isigurt_core::step::{Peer, Transport};
 use isigurt_core::wire::reply::UDP_CEILING;
 use isigurt_udp::{Batch, Origin};
 use tokio::runtime::Handle;
 
-use super::engine::{Engine, Next};
+use super::engine::{Desk, Engine, Next};
 
 /// Largest query that is read, octets; what is longer is cut off and so malformed. Answers tell clients that no more is
 /// taken (RFC 6891, section 6.2.3).
@@ -88,10 +87,10 @@ struct Worker {
 impl Worker {
     fn serve(&self) {
         let mut batch = Batch::new(LARGEST, self.destinations);
-        let mut near = Near::new();
+        let mut desk = self.engine.desk();
         while !self.stop.load(Ordering::Relaxed) {
             match batch.receive(&self.socket) {
-                Ok(count) => self.answer(&mut batch, &mut near, count),
+                Ok(count) => self.answer(&mut batch, &mut desk, count),
                 Err(error)
                     if matches!(
                         error.kind(),
@@ -106,8 +105,8 @@ impl Worker {
         }
     }
 
-    fn answer(&self, batch: &mut Batch, near: &mut Near, count: usize) {
-        let mut turn = self.engine.turn(near);
+    fn answer(&self, batch: &mut Batch, desk: &mut Desk, count: usize) {
+        let mut turn = self.engine.turn(desk);
         for place in 0..count {
             let Some((packet, origin, reply)) = batch.get(place) else {
                 continue;

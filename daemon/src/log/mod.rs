@@ -1,4 +1,14 @@
-//! The daemon's own log: readable lines on a terminal, journal fields under systemd.
+//! The daemon's own log: readable lines on a terminal, journal fields under systemd. Below it the log of queries.
+//!
+//! ```text
+//! worker ─▶ queries::Pen ─▶ ring ─┐
+//! worker ─▶ queries::Pen ─▶ ring ─┼─▶ one thread ─▶ block (record.rs) ─▶ files (segment.rs) ─▶ `log`, `top`
+//! tokio ──▶ queries::QueryLog ────┘
+//! ```
+
+pub mod queries;
+pub mod record;
+pub mod segment;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;

@@ -109,7 +109,8 @@ impl InForce {
             if profiles.iter().any(|profile| profile.name == text.name) {
                 return Err(twice("profile", &text.name));
             }
-            profiles.push(profile(text, index, own)?);
+            let place = u16::try_from(profiles.len()).map_err(|_| PolicyError::TooMany)?;
+            profiles.push(profile(text, place, index, own)?);
         }
         let place = |by: &str, name: &str| {
             let place = profiles.iter().position(|profile| profile.name == name);
@@ -210,6 +211,12 @@ impl InForce {
         self.profiles.get(usize::from(*self.devices.get(name)?))
     }
 
+    /// The name of the profile at this place.
+    pub fn name(&self, place: u16) -> &str {
+        let profile = self.profiles.get(usize::from(place));
+        &profile.unwrap_or(&self.default).name
+    }
+
     /// The profile of this name.
     pub fn profile(&self, name: &str) -> Option<&Profile> {
         self.profiles
@@ -226,7 +233,7 @@ fn twice(kind: &'static str, name: &str) -> PolicyError {
     }
 }
 
-fn profile(text: &ProfileText, index: &Index, own: &TagSet) -> Result<Profile, PolicyError> {
+fn profile(text: &ProfileText, place: u16, index: &Index, own: &TagSet) -> Result<Profile, PolicyError> {
     let mut blocked = *own;
     let tags = [
         (TagKind::Category, "category", &text.categories),
@@ -255,6 +262,7 @@ fn profile(text: &ProfileText, index: &Index, own: &TagSet) -> Result<Profile, P
     };
     Ok(Profile {
         name: text.name.clone(),
+        place,
         blocked,
         allow: names(&text.allow)?,
         deny: names(&text.deny)?,

@@ -20,6 +20,8 @@ pub use names::{Names, NamesError};
 pub struct Profile {
     /// The profile's name.
     pub name: String,
+    /// Its place in the policy.
+    pub place: u16,
     /// Categories, services, own lists and bypass lists that are blocked.
     pub blocked: TagSet,
     /// Names that are allowed.
@@ -129,6 +131,23 @@ pub enum Because {
     Denied,
     /// The profile allows nothing that it does not name.
     NotAllowed,
+    /// The answer points into a private network (DNS rebinding).
+    Private,
+}
+
+impl Because {
+    /// For a person: the category, service or group, or what else it is.
+    pub fn text(self, index: &Index) -> &str {
+        match self {
+            Self::List(tag) => index
+                .tags()
+                .get(usize::from(tag.0))
+                .map_or("", |tag| tag.id.as_str()),
+            Self::Denied => "denied",
+            Self::NotAllowed => "not on the allow list",
+            Self::Private => "private address in a public answer",
+        }
+    }
 }
 
 /// The decision on a query: what [`verdict`] comes to, the short way where only plain rules speak of the name. Allocates

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use isigurt_blocklists::name::{Name, NameRef};
 use isigurt_blocklists::rule::{Answer, LocalRecord};
 
-use super::{Job, Kind, Peer, Step, Transport};
+use super::{Done, Job, Kind, Peer, Step, Transport};
 use crate::cache::{Cache, Entry, Found, Key, KeyRef, Near};
 use crate::policy::{self, Because, Decision, Profile};
 use crate::snapshot::{BlockAnswer, Snapshot};
@@ -110,7 +110,7 @@ impl Asked<'_> {
                 }
             }
         }
-        Step::Reply(Kind::Blocked)
+        Step::Reply(blocked(because))
     }
 
     /// The configured answer to a blocked name.
@@ -160,27 +160,24 @@ impl Asked<'_> {
         reply.finish(query, rcode::NOERROR, error);
     }
 
-    /// Answers a query whose answer leads where it must not; `false` where it does not. Policy is about where a name leads as
+    /// Answers a query whose answer leads where it must not; `None` where it does not. Policy is about where a name leads as
     /// much as about the name: else a blocked name would only need an alias.
-    pub(super) fn barred(&self, onward: Onward, targets: &Targets, out: &mut Vec<u8>) -> bool {
+    pub(super) fn barred(&self, onward: Onward, targets: &Targets, out: &mut Vec<u8>) -> Option<Done> {
         if onward == Onward::Anywhere {
-            return false;
+            return None;
         }
         let query = self.query;
         if targets.private && !self.snapshot.may_be_private(query.qname()) {
-            let error = Ede {
-                code: ede::FILTERED,
-                text: "private address in a public answer",
-            };
-            self.negative(rcode::NOERROR, Some(error), out);
-            return true;
+            let error = Some(self.block_error(Because::Private));
+            self.negative(rcode::NOERROR, error, out);
+            return Some(blocked(Because::Private));
         }
         if onward == Onward::Public {
-            return false;
+            return None;
         }
         for name in &targets.names {
             match self.decide(name.as_ref()) {
-                Decision::Helpline => return false,
+                Decision::Helpline => return None,
                 Decision::Excepted | Decision::Allowed => {}
                 Decision::Blocked(because, answer) => {
                     let error = Some(self.block_error(because));
@@ -192,22 +189,20 @@ impl Asked<'_> {
                         // Data of its own is for those who ask for the target itself.
                         _ => self.configured(error, out),
                     }
-                    return true;
+                    return Some(blocked(because));
                 }
             }
         }
-        false
+        None
     }
 
     fn block_error(&self, because: Because) -> Ede<'_> {
-        let tags = self.snapshot.index.tags();
         Ede {
-            code: self.snapshot.answers.site.ede(),
-            text: match because {
-                Because::List(tag) => tags.get(usize::from(tag.0)).map_or("", |tag| tag.id.as_str()),
-                Because::Denied => "denied",
-                Because::NotAllowed => "not on the allow list",
+            code: match because {
+                Because::Private => ede::FILTERED,
+                _ => self.snapshot.answers.site.ede(),
             },
+            text: because.text(&self.snapshot.index),
         }
     }
 
@@ -219,24 +214,26 @@ impl Asked<'_> {
             let mut reply = Reply::to(query, rcode::NOERROR, out);
             reply.answer(rtype::HINFO, 3600, b"\x07RFC8482\x00");
             reply.finish(query, rcode::NOERROR, None);
-            return Step::Reply(Kind::Local);
+            return Step::Reply(Kind::Local.into());
         }
         let key = self.key(query.qname());
         match self.cache.get(near, key, self.now_ms) {
-            Found::Fresh(entry, _) if self.barred(onward, &entry.targets, out) => Step::Reply(Kind::Blocked),
             Found::Fresh(entry, age) => {
+                if let Some(done) = self.barred(onward, &entry.targets, out) {
+                    return Step::Reply(done);
+                }
                 entry.answer.write(query, Age::Fresh(age), None, out);
                 if self.snapshot.answers.prefetch && entry.used(age) {
-                    return Step::Refresh(Kind::Cached, Box::new(self.job(key.to_key(), None, None)));
+                    return Step::Refresh(Kind::Cached.into(), Box::new(self.job(key.to_key(), None, None)));
                 }
-                Step::Reply(Kind::Cached)
+                Step::Reply(Kind::Cached.into())
             }
             Found::Stale(entry) if entry.resting(self.now_ms) => {
-                if self.barred(onward, &entry.targets, out) {
-                    return Step::Reply(Kind::Blocked);
-                }
-                self.stale(None, &entry, out);
-                Step::Reply(Kind::Stale)
+                let barred = self.barred(onward, &entry.targets, out);
+                Step::Reply(barred.unwrap_or_else(|| {
+                    self.stale(None, &entry, out);
+                    Kind::Stale.into()
+                }))
             }
             Found::Stale(entry) => self.upstream(key, None, Some(entry)),
             Found::Missing => self.upstream(key, None, None),
@@ -251,12 +248,12 @@ impl Asked<'_> {
             let ttl = self.snapshot.answers.block_ttl;
             reply.answer(rtype::CNAME, ttl, target.as_ref().wire());
             reply.finish(query, rcode::NOERROR, None);
-            return Step::Reply(Kind::Blocked);
+            return Step::Reply(Kind::Blocked.into());
         }
         match self.cache.get(near, self.key(target.as_ref()), self.now_ms) {
             Found::Fresh(entry, age) => {
                 self.respond(Some(target), &entry.answer, Age::Fresh(age), None, out);
-                Step::Reply(Kind::Blocked)
+                Step::Reply(Kind::Blocked.into())
             }
             Found::Stale(entry) => self.upstream(self.key(target.as_ref()), Some(target), Some(entry)),
             Found::Missing => self.upstream(self.key(target.as_ref()), Some(target), None),
@@ -329,6 +326,14 @@ impl Asked<'_> {
         if out.len() > limit {
             reply::truncate(self.query, out);
         }
+    }
+}
+
+/// What is blocked for this reason.
+fn blocked(because: Because) -> Done {
+    Done {
+        because: Some(because),
+        ..Kind::Blocked.into()
     }
 }
 
