@@ -195,7 +195,8 @@ impl Drop for Gateway {
     }
 }
 
-pub(crate) fn terminate(child: &mut Child) {
+/// Ends a program that a test started, and waits for it.
+pub fn terminate(child: &mut Child) {
     if matches!(child.try_wait(), Ok(None)) {
         let _ = Command::new("kill").arg(child.id().to_string()).status();
         let started = Instant::now();

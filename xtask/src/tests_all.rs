@@ -9,8 +9,14 @@ use crate::{cargo, step};
 /// Programs that the tests start, the Debian package of each, and what it is for.
 const PROGRAMS: &[(&str, &str, &str)] = &[
     ("dig", "bind9-dnsutils", "queries as an administrator makes them"),
+    ("ip", "iproute2", "addresses in a network namespace"),
     ("kdig", "knot-dnsutils", "queries by a second client"),
     ("nsd", "nsd", "a real authoritative server behind the gateway"),
+    (
+        "unbound",
+        "unbound",
+        "another resolver, whose answers ours are compared with",
+    ),
     ("systemd-analyze", "systemd", "the units' sandbox"),
 ];
 

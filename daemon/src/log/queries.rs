@@ -26,7 +26,7 @@ const BLOCK: usize = 128 << 10;
 /// A block is written after this time at the latest.
 const OLDEST: Duration = Duration::from_secs(10);
 /// How often the rings are looked at while there is something in them, and while there is not.
-const BUSY: Duration = Duration::from_millis(20);
+const BUSY: Duration = Duration::from_millis(5);
 const QUIET: Duration = Duration::from_millis(200);
 
 /// What is kept of a query.

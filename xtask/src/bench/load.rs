@@ -119,9 +119,9 @@ pub(super) fn lost(answers: &[Answer]) -> usize {
     answers.iter().filter(|answer| answer.took.is_none()).count()
 }
 
-/// The time that `share` of the answers stayed within, milliseconds.
+/// The time that `share` of the answers stayed within, milliseconds. What was lost took as long as was waited for it.
 pub(super) fn percentile<'a>(answers: impl Iterator<Item = &'a Answer>, share: f64) -> f64 {
-    let mut times: Vec<Duration> = answers.filter_map(|answer| answer.took).collect();
+    let mut times: Vec<Duration> = answers.map(|answer| answer.took.unwrap_or(PATIENCE)).collect();
     times.sort_unstable();
     #[allow(
         clippy::cast_precision_loss,

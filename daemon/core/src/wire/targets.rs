@@ -107,6 +107,9 @@ impl Chain {
                 break;
             }
         }
+        if self.circles() {
+            return false; // an error to be signalled (RFC 1034, section 3.6.2)
+        }
         self.others.iter().all(|(owner, rtype, _)| {
             let above = || {
                 let mut names = self.names.iter();
@@ -114,6 +117,23 @@ impl Chain {
             };
             self.names.contains(owner) || matches!(*rtype, rtype::DNAME | rtype::RRSIG) && above()
         })
+    }
+
+    /// Whether the aliases lead back to a name that they came from.
+    fn circles(&self) -> bool {
+        let mut at = self.names.first();
+        let mut steps = 0;
+        while let Some(name) = at {
+            let mut aliases = self.others.iter();
+            at = aliases
+                .find(|(owner, rtype, _)| *rtype == rtype::CNAME && owner == name)
+                .and_then(|(_, _, target)| target.as_ref());
+            steps += 1;
+            if steps > self.others.len() + 1 {
+                return true;
+            }
+        }
+        false
     }
 }
 
@@ -260,6 +280,14 @@ mod tests {
         let hint =
             b"\xc0\x0c\x00\x41\x00\x01\x00\x00\x00\x3c\x00\x0b\x00\x01\x00\x00\x04\x00\x04\x0a\x00\x00\x01";
         assert!(targets(&message(1, hint)).unwrap().private);
+    }
+
+    #[test]
+    fn aliases_that_lead_in_circles_are_no_answer() {
+        let there = b"\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x3c\x00\x07\x04edge\xc0\x10";
+        let back = b"\xc0\x29\x00\x05\x00\x01\x00\x00\x00\x3c\x00\x02\xc0\x0c";
+        assert!(targets(&message(1, there)).is_some());
+        assert_eq!(targets(&message(2, &[&there[..], back].concat())), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! what the machine does otherwise meets them alike. CPU time is the servers' own accounting (`/proc/PID/stat`).
 
 mod peers;
+mod trials;
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -79,6 +80,10 @@ pub(crate) fn line() -> anyhow::Result<()> {
     latencies(&queries, &mut under_test)?;
     let mut table = Table::default();
     compare(&mut table, &under_test);
+    let own = under_test
+        .iter()
+        .find(|server| server.server.kind == Kind::Gateway);
+    trials::run(&mut table, &folder, own.context("no gateway")?, &queries)?;
     println!("\n{}\n{}\n{}", machine(), figures(&under_test), table.text());
     table.end()
 }
@@ -318,10 +323,19 @@ fn rounds(folder: &Path, all: &mut [UnderTest]) -> anyhow::Result<()> {
 
 /// Queries that were answered, and how many a second.
 fn dnsperf(folder: &Path, port: u16) -> anyhow::Result<(f64, f64)> {
+    let seconds = SECONDS.to_string();
+    dnsperf_file(
+        &folder.join("queries.txt"),
+        port,
+        &["-l", &seconds, "-c", "8", "-q", "400", "-T", "1"],
+    )
+}
+
+fn dnsperf_file(queries: &Path, port: u16, more: &[&str]) -> anyhow::Result<(f64, f64)> {
     let output = Command::new("dnsperf")
         .args(["-s", "127.0.0.1", "-p", &port.to_string(), "-d"])
-        .arg(folder.join("queries.txt"))
-        .args(["-l", &SECONDS.to_string(), "-c", "8", "-q", "400", "-T", "1"])
+        .arg(queries)
+        .args(more)
         .output()
         .context("dnsperf")?;
     let text = String::from_utf8_lossy(&output.stdout);
@@ -350,13 +364,31 @@ fn cpu(pid: u32) -> anyhow::Result<(f64, f64)> {
 fn latencies(queries: &[(String, &str)], all: &mut [UnderTest]) -> anyhow::Result<()> {
     println!("==> latency at {RATE} queries a second");
     let names: Vec<String> = queries.iter().map(|(name, _)| name.clone()).collect();
-    for server in all {
-        let load = Load::start(server.address(), names.clone(), RATE)?;
-        std::thread::sleep(Duration::from_secs(6));
-        let answers = load.stop()?;
-        let settled = || answers.iter().filter(|answer| answer.at > Duration::from_secs(1));
-        server.latency = [0.5, 0.99, 0.999].map(|share| percentile(settled(), share));
-        server.lost = lost(&answers);
+    let mut rounds = vec![Vec::new(); all.len()];
+    for _ in 0..ROUNDS {
+        for (server, rounds) in all.iter_mut().zip(&mut rounds) {
+            let load = Load::start(server.address(), names.clone(), RATE)?;
+            std::thread::sleep(Duration::from_secs(4));
+            let answers = load.stop()?;
+            let settled = || {
+                answers
+                    .iter()
+                    .filter(|answer| answer.at > Duration::from_millis(500))
+            };
+            rounds.push([0.5, 0.99, 0.999].map(|share| percentile(settled(), share)));
+            server.lost += lost(&answers);
+        }
+    }
+    for (server, rounds) in all.iter_mut().zip(&rounds) {
+        let of = |place: usize| {
+            median(
+                rounds
+                    .iter()
+                    .filter_map(|round| round.get(place).copied())
+                    .collect(),
+            )
+        };
+        server.latency = [of(0), of(1), of(2)];
         let [half, most, nearly] = server.latency;
         println!(
             "    {}: {half:.3} / {most:.3} / {nearly:.3} ms, {} lost",
