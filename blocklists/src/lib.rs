@@ -12,6 +12,7 @@
 //! in bytes and gets values back.
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod data;
 pub mod delta;
 pub mod index;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use isigurt_blocklists::address::AddressName;
 use isigurt_blocklists::index::{Hit, Lines, TagKind};
 use isigurt_blocklists::name::Name;
 use isigurt_blocklists::rule::Answer;
@@ -91,10 +92,17 @@ pub fn explain(
     name: &str,
     qtype: u16,
 ) -> Result<Explanation, String> {
-    let name = Name::parse(name).map_err(|error| format!("{name:?}: {error}"))?;
+    // An address is explained as it would be in an answer.
+    let (name, called) = if let Ok(address) = name.parse() {
+        (AddressName::new(address).as_ref().to_name(), name.to_owned())
+    } else {
+        let name = Name::parse(name).map_err(|error| format!("{name:?}: {error}"))?;
+        let called = name.to_string();
+        (name, called)
+    };
     let profile = whom.profile(snapshot)?;
     let mut explanation = Explanation {
-        name: name.to_string(),
+        name: called,
         qtype,
         verdict: "allowed".to_owned(),
         profile: profile.name.clone(),

@@ -25,11 +25,13 @@ pub fn copy(state_dir: &Path) -> PathBuf {
     state_dir.join("policy.toml")
 }
 
-/// What an applied policy changed.
+/// What an applied policy changed. Whoever asked compares: on a router that memory is not the filter's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
-    /// Lines that went and came, as `diff -u` shows them; empty where nothing changed.
-    pub difference: String,
+    /// The policy before, TOML.
+    pub before: String,
+    /// The policy after, in the same form.
+    pub after: String,
     /// Whether it is in force now.
     pub in_force: bool,
 }
@@ -167,10 +169,6 @@ impl Household {
         let snapshot = engine.snapshot();
         let index = &snapshot.index;
         let ready = InForce::new(&policy, index, &own(index)).map_err(|error| error.to_string())?;
-        let difference = similar::TextDiff::from_lines(&old, &new)
-            .unified_diff()
-            .context_radius(2)
-            .to_string();
         if !dry_run {
             self.store.put_policy(&new).map_err(|error| error.to_string())?;
             if let Err(error) = crate::store::write_whole(&copy(self.store.folder()), new.as_bytes()) {
@@ -187,7 +185,8 @@ impl Household {
             );
         }
         Ok(Applied {
-            difference,
+            before: old,
+            after: new,
             in_force: !dry_run,
         })
     }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use isigurt_tests::{Authority, Gateway, ask_udp, query};
+use isigurt_tests::{Authority, Gateway, Scripted, ask_udp, query};
 
 const LISTS: &str = "[[lists]]\nid = \"hosts\"\nurl = \"{dir}/hosts\"\ncategory = \"adult\"\n\
     [[lists]]\nid = \"adblock\"\nurl = \"{dir}/adblock\"\ncategory = \"gambling\"\n\
@@ -177,4 +177,51 @@ fn the_question_comes_back_in_the_letters_it_was_asked_in() {
         assert_eq!(answer[12..packet.len()], packet[12..], "{name}");
         assert_eq!(answer[..2], packet[..2], "{name}");
     }
+}
+
+#[test]
+fn addresses_in_answers_are_policy_too() {
+    let zone = "$TTL 60\n@ SOA localhost. root.localhost. 1 2 3 4 5\n24.0.2.0.192.rpz-ip CNAME .\n\
+        32.53.2.0.192.rpz-ip CNAME rpz-passthru.\n48.zz.db8.2001.rpz-ip CNAME *.\n";
+    let list = "[[lists]]\nid = \"z\"\nurl = \"{dir}/zone\"\nformat = \"rpz\"\ncategory = \"malware\"\n";
+    let upstream = Scripted::start(|packet| {
+        let end = packet[12..].iter().position(|&octet| octet == 0).unwrap() + 17;
+        let mut answer = packet[..end].to_vec();
+        answer[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
+        // The first octet of the name is the last of the address.
+        let (last, wide) = (packet[13], packet[end - 3] == 28);
+        let head: &[u8] = if wide {
+            b"\xc0\x0c\x00\x1c\x00\x01\x00\x00\x00\x3c\x00\x10\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+        } else {
+            b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\xc0\x00\x02"
+        };
+        answer.extend(head);
+        answer.push(last);
+        vec![answer]
+    });
+    let gateway = Gateway::start(upstream.address, "", list, &[("zone", zone)]);
+    for _ in 0..2 {
+        // From the upstream, then from the cache.
+        let text = gateway.dig(&["7.example", "A"]);
+        assert!(
+            text.contains("NXDOMAIN") && text.contains("(malware)"),
+            "192.0.2.55: {text}"
+        );
+        assert_eq!(gateway.dig(&["+short", "5.example", "A"]).trim(), "192.0.2.53");
+        let text = gateway.dig(&["7.example", "AAAA"]);
+        assert!(
+            text.contains("NOERROR") && text.contains("ANSWER: 0") && text.contains("(malware)"),
+            "{text}"
+        );
+    }
+    let why = gateway.command(&["why", "192.0.2.9"]);
+    let why = String::from_utf8(why.stdout).unwrap();
+    assert!(
+        why.contains("192.0.2.9 is blocked") && why.contains("192.0.2.0/24 in an answer"),
+        "{why}"
+    );
+    assert!(
+        why.contains("line 3") && why.contains("category: malware"),
+        "{why}"
+    );
 }

@@ -148,6 +148,31 @@ fn forged_answers_are_not_believed() {
 }
 
 #[test]
+fn an_answer_from_another_address_or_port_is_not_believed() {
+    let elsewhere = std::net::UdpSocket::bind("127.0.0.2:0").unwrap();
+    let beside = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let upstream = Scripted::start(|packet| {
+        std::thread::sleep(Duration::from_millis(150)); // the forgers are faster
+        vec![answer_to(packet, [192, 0, 2, 1])]
+    });
+    let gateway = Gateway::start(upstream.address, "", "", &[]);
+    let to = gateway.address;
+    let client = std::thread::spawn(move || ask_udp(to, &query("source.example", 1), PATIENCE));
+    let begun = Instant::now();
+    while upstream.seen().is_empty() && begun.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let (port, packet) = (upstream.ports()[0], upstream.seen()[0].clone());
+    for forger in [&elsewhere, &beside] {
+        forger
+            .send_to(&answer_to(&packet, FORGED), ("127.0.0.1", port))
+            .unwrap();
+    }
+    let answer = client.join().unwrap().expect("an answer");
+    assert!(has_address(&answer, [192, 0, 2, 1]), "{answer:02x?}");
+}
+
+#[test]
 fn an_upstream_that_answers_rubbish_gives_servfail_and_never_a_crash() {
     let mut place = 0;
     let rubbish = Scripted::start(move |packet| {

@@ -28,6 +28,7 @@ use super::{
     FileError, Index, IndexError, Lines, ListFacts, ListInfo, Meta, REGEX_LIMIT, RegexRule, Tag, TagId,
     TagKind, lines,
 };
+use crate::address::is_address;
 use crate::name::NameRef;
 use crate::read::hashed::HashKey;
 use crate::read::report::{Report, Visitor};
@@ -341,6 +342,9 @@ impl Compiler {
     /// Notes the names above an RPZ owner name, which exist because it does.
     fn non_terminals(&mut self, list: u16, line: u32, name: NameRef<'_>) {
         const SEEN: usize = 1 << 14;
+        if is_address(name) {
+            return; // a network is no encloser of its neighbours
+        }
         self.non_terminals.resize(SEEN, None);
         let labels = Labels::of(name);
         let mut state = Hasher::start();

@@ -2,6 +2,8 @@
 
 use std::sync::OnceLock;
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use regex::bytes::{RegexSet, RegexSetBuilder};
 use smallvec::SmallVec;
@@ -15,6 +17,7 @@ use super::{
     ListFacts, ListInfo, Meta, Outcome, Place, REGEX_SET_LIMIT, Seed, Tag, TagId, TagKind, TagSet, decide,
     filter,
 };
+use crate::address::AddressName;
 use crate::name::{MAX_WIRE, Name, NameRef};
 use crate::read::Format;
 use crate::read::hashed::{HashKey, Offline};
@@ -41,6 +44,7 @@ pub struct Index {
     pub(super) summaries: Vec<Summary>,
     /// The groups of each kind.
     pub(super) kinds: [TagSet; 5],
+    addresses: bool,
 }
 
 /// A name at or above the one asked for, for which there are rules.
@@ -106,10 +110,23 @@ impl Index {
             regexes: OnceLock::new(),
             summaries: Vec::new(),
             kinds: [TagSet::EMPTY; 5],
+            addresses: false,
             file,
         };
+        // Both families meet the gate with the same two labels in every rule.
+        index.addresses = [IpAddr::from([0; 4]), IpAddr::from([0; 16])]
+            .iter()
+            .any(|address| {
+                let (_, second, _) = index.hasher.name(AddressName::new(*address).as_ref());
+                second.is_some_and(|key| filter::contains(&index.gate, key))
+            });
         index.summarise();
         Ok(index)
+    }
+
+    /// Whether there are rules for addresses. Rarely a yes where there are none, which costs time and nothing else.
+    pub fn has_addresses(&self) -> bool {
+        self.addresses
     }
 
     /// Whether a set of this number is stored.

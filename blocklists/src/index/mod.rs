@@ -47,6 +47,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
+use crate::address;
 use crate::read::Format;
 use crate::read::hashed::HashKey;
 use crate::rule::{Answer, Pattern, Rule};
@@ -270,7 +271,10 @@ impl Hit<'_> {
     pub fn pattern_text(&self) -> String {
         match &self.pattern {
             Pattern::Exact(name) => name.to_string(),
-            Pattern::Suffix(name) => format!("{name} and all names below it"),
+            Pattern::Suffix(name) => address::shown(name.as_ref()).map_or_else(
+                || format!("{name} and all names below it"),
+                |network| format!("{network} in an answer"),
+            ),
             Pattern::Below(name) => format!("all names below {name}"),
             Pattern::Regex(regex) => format!("/{regex}/"),
             Pattern::Hashed { exact: true, .. } => "a name that the list holds as a hash".to_owned(),

@@ -25,6 +25,9 @@ use crate::rule::{Located, Rule};
 use hashed::HashKey;
 use report::{Report, Sink, Visitor};
 
+/// Counts changes in what readers make of the same text: an index from before one is built anew.
+pub const REVISION: u32 = 2;
+
 /// Longest line that is read, octets.
 pub const MAX_LINE: usize = 4096;
 

@@ -1,12 +1,13 @@
 //! Response policy zones in master file format (draft-vixie-dnsop-dns-rpz; RFC 1035, section 5).
 //!
-//! QNAME triggers with their wildcards are rules; the other triggers (addresses in answers, clients, name servers)
-//! are refused with their name. The zone's SOA tells its origin, which is taken off absolute owner names.
+//! QNAME triggers with their wildcards are rules, and so are networks of addresses in answers (rpz-ip, see
+//! [`crate::address`]); the other triggers (clients, name servers) are refused with their name. The zone's SOA tells its origin, which is taken off absolute owner names.
 
 use std::collections::HashMap;
 
 use super::report::Sink;
 use super::{LineReader, rdata};
+use crate::address;
 use crate::name::Name;
 use crate::rule::{Answer, Effect, LocalRecord, Pattern, Rule};
 
@@ -78,11 +79,11 @@ impl LineReader for Rpz {
         let mut records: Vec<_> = std::mem::take(&mut self.zone.records).into_iter().collect();
         records.sort_by_key(|(_, (line, _))| *line);
         for (owner, (line, records)) in records {
-            if let Ok(pattern) = pattern(&owner) {
+            for pattern in patterns(&owner).unwrap_or_default() {
                 sink.rule(
                     line,
                     Rule {
-                        effect: Effect::Block(Answer::Records(records)),
+                        effect: Effect::Block(Answer::Records(records.clone())),
                         ..Rule::block(pattern)
                     },
                 );
@@ -97,8 +98,10 @@ impl Rpz {
         let Some(entry) = self.open.take() else { return };
         match self.zone.entry(&entry) {
             Ok(Line::Header) => sink.comment(),
-            Ok(Line::Rule(rule)) => {
-                sink.rule(entry.line, rule);
+            Ok(Line::Rules(rules)) => {
+                for rule in rules {
+                    sink.rule(entry.line, rule);
+                }
                 sink.accepted();
             }
             Ok(Line::Data) => sink.accepted(),
@@ -110,7 +113,7 @@ impl Rpz {
 enum Line {
     /// A directive, or a record of the zone itself.
     Header,
-    Rule(Rule),
+    Rules(Vec<Rule>),
     /// Local data, collected by owner.
     Data,
 }
@@ -202,13 +205,15 @@ impl Zone {
         data: &str,
         line: u32,
     ) -> Result<Line, String> {
-        let pattern = pattern(&owner)?;
+        let patterns = patterns(&owner)?;
         if rtype == 5 {
             let target = data.trim().to_ascii_lowercase();
-            return Ok(Line::Rule(Rule {
-                effect: action(&owner, &target)?,
+            let effect = action(&owner, &target)?;
+            let rule = |pattern| Rule {
+                effect: effect.clone(),
                 ..Rule::block(pattern)
-            }));
+            };
+            return Ok(Line::Rules(patterns.into_iter().map(rule).collect()));
         }
         if matches!(rtype, 2 | 39 | 43 | 46 | 47 | 48 | 50) {
             return Err("a record of this type is no local data in a policy zone".to_owned());
@@ -261,10 +266,40 @@ fn pattern(owner: &str) -> Result<Pattern, String> {
     result.map_err(|error| format!("{owner:?}: {error}"))
 }
 
+/// What an owner speaks of: a name, or a network.
+fn patterns(owner: &str) -> Result<Vec<Pattern>, String> {
+    let Some(network) = owner.strip_suffix(".rpz-ip") else {
+        return pattern(owner).map(|pattern| vec![pattern]);
+    };
+    let wrong =
+        || format!("{owner:?}: expected a prefix length and an address from its end, as 24.0.2.0.192.rpz-ip");
+    let (prefix, reversed) = network.split_once('.').ok_or_else(wrong)?;
+    let prefix: u8 = prefix.parse().map_err(|_| wrong())?;
+    let parts: Vec<&str> = reversed.split('.').rev().collect();
+    let v4: Option<std::net::Ipv4Addr> = parts.join(".").parse().ok();
+    let address = match v4 {
+        Some(address) => address.into(),
+        None => v6(&parts).ok_or_else(wrong)?.into(),
+    };
+    let names = address::network(address, prefix).ok_or_else(wrong)?;
+    Ok(names.into_iter().map(Pattern::Suffix).collect())
+}
+
+/// An IPv6 address from its groups, `zz` standing for the longest run of zeros.
+fn v6(groups: &[&str]) -> Option<std::net::Ipv6Addr> {
+    let text = groups.join(":");
+    let text = match (text.strip_prefix("zz"), text.strip_suffix("zz")) {
+        _ if text == "zz" => "::".to_owned(),
+        (Some(rest), _) => format!(":{rest}"),
+        (_, Some(front)) => format!("{front}:"),
+        _ => text.replace(":zz:", "::"),
+    };
+    text.parse().ok()
+}
+
 fn refuse_other_triggers(owner: &str) -> Result<(), String> {
     let last = owner.rsplit('.').next().unwrap_or_default();
     match last {
-        "rpz-ip" => Err("trigger rpz-ip (addresses in answers) is not supported".to_owned()),
         "rpz-client-ip" => Err("trigger rpz-client-ip (the client's address) is not supported".to_owned()),
         "rpz-nsdname" | "rpz-nsip" => Err(format!("trigger {last} (name servers) is not supported")),
         _ => Ok(()),
@@ -365,9 +400,36 @@ mod tests {
             Some(Effect::Block(Answer::Alias { below: true, .. }))
         ));
         let report = &list.report;
-        assert_eq!(report.rejected.len(), 3, "{report:#?}");
+        assert_eq!(report.rejected.len(), 2, "{report:#?}");
         let counted = report.comments + report.with_rules + report.not_dns + report.rejected.len() as u64;
         assert_eq!(counted, report.lines);
+    }
+
+    #[test]
+    fn networks_are_rules_for_addresses() {
+        let shown = |owner: &str| -> Vec<String> {
+            let patterns = patterns(owner).unwrap();
+            let names = patterns.iter().map(|pattern| match pattern {
+                Pattern::Suffix(name) => address::shown(name.as_ref()).unwrap(),
+                other => panic!("{other:?}"),
+            });
+            names.collect()
+        };
+        assert_eq!(shown("32.1.2.0.192.rpz-ip"), ["192.0.2.1/32"]);
+        assert_eq!(shown("24.0.2.0.192.rpz-ip"), ["192.0.2.0/24"]);
+        assert_eq!(shown("7.0.0.0.10.rpz-ip"), ["10.0.0.0/8", "11.0.0.0/8"]);
+        assert_eq!(shown("48.zz.5.db8.2001.rpz-ip"), ["2001:db8:5::/48"]);
+        assert_eq!(shown("128.1.zz.db8.2001.rpz-ip"), ["2001:db8::1/128"]);
+        assert_eq!(shown("128.1.zz.rpz-ip"), ["::1/128"]);
+        for wrong in [
+            "33.1.2.0.192.rpz-ip",
+            "32.1.2.0.rpz-ip",
+            "x.1.2.0.192.rpz-ip",
+            "32.rpz-ip",
+            "128.zz.1.zz.rpz-ip",
+        ] {
+            assert!(patterns(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

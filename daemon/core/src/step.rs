@@ -304,17 +304,19 @@ pub fn finish(
     let done: Done = match (finished, &job.stale) {
         (Ok((finished, targets)), stale) if finished.rcode() != rcode::SERVFAIL || stale.is_none() => {
             cache.put(job.key.as_ref(), &finished, &targets, now_ms);
-            asked.barred(onward, &targets, out).unwrap_or_else(|| {
+            asked.barred(onward, &finished, &targets, out).unwrap_or_else(|| {
                 asked.respond(alias, &finished, Age::Fresh(0), None, out);
                 Kind::Forwarded.into()
             })
         }
         (_, Some(entry)) => {
             entry.failed(now_ms);
-            asked.barred(onward, &entry.targets, out).unwrap_or_else(|| {
-                asked.stale(alias, entry, out);
-                Kind::Stale.into()
-            })
+            asked
+                .barred(onward, &entry.answer, &entry.targets, out)
+                .unwrap_or_else(|| {
+                    asked.stale(alias, entry, out);
+                    Kind::Stale.into()
+                })
         }
         (Err(failure), None) => {
             let error = match failure {

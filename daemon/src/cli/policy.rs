@@ -47,16 +47,13 @@ pub(super) fn run(cli: &Cli, command: &Command) -> Result<(), String> {
                 dry_run: *dry_run,
             };
             match cli.ask(&request)? {
-                Response::Applied(applied) if cli.json => cli.print(&Shown(applied)),
-                Response::Applied(applied) => {
-                    let said = match (applied.difference.is_empty(), applied.in_force) {
-                        (true, _) => "nothing changes".to_owned(),
-                        (false, true) => format!("{}in force", applied.difference),
-                        (false, false) => format!("{}not applied (dry run)", applied.difference),
-                    };
-                    println_line(&said);
-                    Ok(())
-                }
+                Response::Applied(applied) => cli.print(&Change {
+                    difference: similar::TextDiff::from_lines(&applied.before, &applied.after)
+                        .unified_diff()
+                        .context_radius(2)
+                        .to_string(),
+                    in_force: applied.in_force,
+                }),
                 Response::Error { reason } => Err(format!("{}: {reason}", file.display())),
                 other => Err(unexpected(other)),
             }
@@ -64,14 +61,21 @@ pub(super) fn run(cli: &Cli, command: &Command) -> Result<(), String> {
     }
 }
 
-/// For `--json`.
+/// What an applied policy changed.
 #[derive(serde::Serialize)]
-#[serde(transparent)]
-struct Shown(policy::Applied);
+struct Change {
+    /// Lines that went and came, as `diff -u` shows them; empty where nothing changed.
+    difference: String,
+    in_force: bool,
+}
 
-impl std::fmt::Display for Shown {
+impl std::fmt::Display for Change {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str(&self.0.difference)
+        match (self.difference.is_empty(), self.in_force) {
+            (true, _) => out.write_str("nothing changes"),
+            (false, true) => write!(out, "{}in force", self.difference),
+            (false, false) => write!(out, "{}not applied (dry run)", self.difference),
+        }
     }
 }
 

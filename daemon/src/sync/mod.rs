@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use isigurt_blocklists::data;
 use isigurt_blocklists::index::{FileError, Index, Lines, Seed, VERSION};
-use isigurt_blocklists::read::Format;
+use isigurt_blocklists::read::{Format, REVISION};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
@@ -222,7 +222,7 @@ impl Loading<'_> {
             )
         });
         let text = format!(
-            "{VERSION} {} {:?}",
+            "{VERSION} {REVISION} {} {:?}",
             env!("CARGO_PKG_VERSION"),
             files.collect::<Vec<_>>()
         );

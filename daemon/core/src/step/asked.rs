@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use isigurt_blocklists::address::AddressName;
 use isigurt_blocklists::name::{Name, NameRef};
 use isigurt_blocklists::rule::{Answer, LocalRecord};
 
@@ -14,7 +15,7 @@ use crate::special::{self, Special};
 use crate::wire::finished::{Age, Finished};
 use crate::wire::query::Query;
 use crate::wire::reply::{self, Ede, Reply, UDP_CEILING, ede};
-use crate::wire::targets::Targets;
+use crate::wire::targets::{self, Targets};
 use crate::wire::{flag, rcode, rtype};
 
 /// A query on its way to an answer.
@@ -162,7 +163,13 @@ impl Asked<'_> {
 
     /// Answers a query whose answer leads where it must not; `None` where it does not. Policy is about where a name leads as
     /// much as about the name: else a blocked name would only need an alias.
-    pub(super) fn barred(&self, onward: Onward, targets: &Targets, out: &mut Vec<u8>) -> Option<Done> {
+    pub(super) fn barred(
+        &self,
+        onward: Onward,
+        answer: &Finished,
+        targets: &Targets,
+        out: &mut Vec<u8>,
+    ) -> Option<Done> {
         if onward == Onward::Anywhere {
             return None;
         }
@@ -180,20 +187,38 @@ impl Asked<'_> {
                 Decision::Helpline => return None,
                 Decision::Excepted | Decision::Allowed => {}
                 Decision::Blocked(because, answer) => {
-                    let error = Some(self.block_error(because));
-                    match answer {
-                        Answer::NxDomain => self.negative(rcode::NXDOMAIN, error, out),
-                        Answer::NoData => self.negative(rcode::NOERROR, error, out),
-                        Answer::Refused => reply::empty(query, rcode::REFUSED, error, out),
-                        Answer::ServFail => reply::empty(query, rcode::SERVFAIL, error, out),
-                        // Data of its own is for those who ask for the target itself.
-                        _ => self.configured(error, out),
-                    }
-                    return Some(blocked(because));
+                    return Some(self.barred_as(because, &answer, out));
                 }
             }
         }
+        if self.snapshot.index.has_addresses() {
+            let mut found = None;
+            targets::address(answer.wire(), |address| {
+                // Lists speak of addresses; what a profile says of names that nothing is said about does not.
+                match self.decide(AddressName::new(address).as_ref()) {
+                    Decision::Blocked(because @ Because::List(_), answer) => found = Some((because, answer)),
+                    _ => return false,
+                }
+                true
+            });
+            return found.map(|(because, answer)| self.barred_as(because, &answer, out));
+        }
         None
+    }
+
+    /// Answers as a rule wants that speaks of what an answer leads to.
+    fn barred_as(&self, because: Because, answer: &Answer, out: &mut Vec<u8>) -> Done {
+        let error = Some(self.block_error(because));
+        let query = self.query;
+        match answer {
+            Answer::NxDomain => self.negative(rcode::NXDOMAIN, error, out),
+            Answer::NoData => self.negative(rcode::NOERROR, error, out),
+            Answer::Refused => reply::empty(query, rcode::REFUSED, error, out),
+            Answer::ServFail => reply::empty(query, rcode::SERVFAIL, error, out),
+            // Data of its own is for those who ask for the target itself.
+            _ => self.configured(error, out),
+        }
+        blocked(because)
     }
 
     fn block_error(&self, because: Because) -> Ede<'_> {
@@ -219,7 +244,7 @@ impl Asked<'_> {
         let key = self.key(query.qname());
         match self.cache.get(near, key, self.now_ms) {
             Found::Fresh(entry, age) => {
-                if let Some(done) = self.barred(onward, &entry.targets, out) {
+                if let Some(done) = self.barred(onward, &entry.answer, &entry.targets, out) {
                     return Step::Reply(done);
                 }
                 entry.answer.write(query, Age::Fresh(age), None, out);
@@ -229,7 +254,7 @@ impl Asked<'_> {
                 Step::Reply(Kind::Cached.into())
             }
             Found::Stale(entry) if entry.resting(self.now_ms) => {
-                let barred = self.barred(onward, &entry.targets, out);
+                let barred = self.barred(onward, &entry.answer, &entry.targets, out);
                 Step::Reply(barred.unwrap_or_else(|| {
                     self.stale(None, &entry, out);
                     Kind::Stale.into()

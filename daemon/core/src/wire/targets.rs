@@ -6,7 +6,7 @@
 //! A tracker hides behind an alias in the site's own domain (CNAME cloaking), a page of the public network names an address
 //! inside the home (DNS rebinding). Both are found in the answer section once, when an answer comes in.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use isigurt_blocklists::name::{MAX_WIRE, Name, NameRef};
 
@@ -146,6 +146,48 @@ fn renamed(name: NameRef<'_>, owner: NameRef<'_>, target: NameRef<'_>) -> Option
     Name::from_wire(&[front, target.wire()].concat()).ok()
 }
 
+/// The first address in the answers of a message for which `meant` says so: in A and AAAA records and in hints of services.
+/// For messages that [`targets`] has read.
+pub fn address(message: &[u8], mut meant: impl FnMut(IpAddr) -> bool) -> Option<IpAddr> {
+    let mut at = skip_name(message, HEADER)? + 4;
+    for _ in 0..u16_at(message, 6)? {
+        let record = read_record(message, at)?;
+        let rdata = message.get(record.rdata..record.end)?;
+        let (v4, v6) = match record.rtype {
+            rtype::A => (rdata, &[][..]),
+            rtype::AAAA => (&[][..], rdata),
+            rtype::SVCB | rtype::HTTPS => hints(message, record.rdata, record.end)?,
+            _ => (&[][..], &[][..]),
+        };
+        let v4 = v4.as_chunks::<4>().0.iter().map(|octets| IpAddr::from(*octets));
+        let v6 = v6.as_chunks::<16>().0.iter().map(|octets| IpAddr::from(*octets));
+        if let Some(found) = v4.chain(v6).find(|address| meant(*address)) {
+            return Some(found);
+        }
+        at = record.end;
+    }
+    None
+}
+
+/// The address hints of a service binding, IPv4 and IPv6 (RFC 9460, section 7.3).
+fn hints(message: &[u8], start: usize, end: usize) -> Option<(&[u8], &[u8])> {
+    let mut at = skip_name(message, start + 2)?;
+    let (mut v4, mut v6) = (&[][..], &[][..]);
+    while at < end {
+        let (key, length) = (u16_at(message, at)?, usize::from(u16_at(message, at + 2)?));
+        let value = message
+            .get(at + 4..at + 4 + length)
+            .filter(|_| at + 4 + length <= end)?;
+        match key {
+            4 => v4 = value,
+            6 => v6 = value,
+            _ => {}
+        }
+        at += 4 + length;
+    }
+    Some((v4, v6))
+}
+
 impl Targets {
     fn name(&mut self, name: Name) -> Option<()> {
         if !name.as_ref().is_root() && !self.names.contains(&name) {
@@ -160,31 +202,11 @@ impl Targets {
     /// Target and address hints of a service binding (RFC 9460, section 2.2).
     fn service(&mut self, message: &[u8], start: usize, end: usize) -> Option<()> {
         self.name(name_at(message, start + 2)?)?;
-        let mut at = skip_name(message, start + 2)?;
-        while at < end {
-            let (key, length) = (u16_at(message, at)?, usize::from(u16_at(message, at + 2)?));
-            let value = message
-                .get(at + 4..at + 4 + length)
-                .filter(|_| at + 4 + length <= end)?;
-            match key {
-                4 => {
-                    self.private |= value
-                        .as_chunks::<4>()
-                        .0
-                        .iter()
-                        .any(|octets| is_private_v4(Ipv4Addr::from(*octets)));
-                }
-                6 => {
-                    self.private |= value
-                        .as_chunks::<16>()
-                        .0
-                        .iter()
-                        .any(|octets| is_private_v6(Ipv6Addr::from(*octets)));
-                }
-                _ => {}
-            }
-            at += 4 + length;
-        }
+        let (v4, v6) = hints(message, start, end)?;
+        let mut v4 = v4.as_chunks::<4>().0.iter();
+        let mut v6 = v6.as_chunks::<16>().0.iter();
+        self.private |= v4.any(|octets| is_private_v4(Ipv4Addr::from(*octets)));
+        self.private |= v6.any(|octets| is_private_v6(Ipv6Addr::from(*octets)));
         Some(())
     }
 }
