@@ -498,7 +498,7 @@ pub fn snapshot(config: &Config, rules: Rules, policy: Arc<InForce>, run: &Run) 
     Snapshot {
         index: rules.index,
         policy,
-        allow_from: config.client_nets(),
+        allow_from: config.client_nets().into_iter().map(Into::into).collect(),
         answers: Answers {
             block: config.dns.block_answer,
             block_ttl: config.dns.block_ttl,

@@ -6,7 +6,8 @@ use isigurt_blocklists::address::AddressName;
 use isigurt_blocklists::index::{Hit, Lines, TagKind};
 use isigurt_blocklists::name::Name;
 use isigurt_blocklists::rule::Answer;
-use isigurt_core::policy::{self, Profile, Verdict};
+use isigurt_core::cache::{Cache, Found, KeyRef, Near};
+use isigurt_core::policy::{self, Decision, Profile, Verdict};
 use isigurt_core::snapshot::Snapshot;
 use isigurt_core::special;
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,9 @@ pub struct Explanation {
     pub verdict: String,
     /// The profile that it was decided for.
     pub profile: String,
+    /// The name that its answer leads to and that is blocked; known where the answer is in the cache.
+    #[serde(default)]
+    pub leads_to: Option<String>,
     /// The deciding rule, if there is one.
     pub rule: Option<RuleText>,
     /// The line of the profile's own `allow` or `deny`, or its `default`, that decided.
@@ -106,6 +110,7 @@ pub fn explain(
         qtype,
         verdict: "allowed".to_owned(),
         profile: profile.name.clone(),
+        leads_to: None,
         rule: None,
         line: None,
         lifted_by: Vec::new(),
@@ -159,6 +164,50 @@ pub fn explain(
     Ok(explanation)
 }
 
+/// Adds what the answer in the cache leads to, where that decides: an alias or service target that is blocked itself.
+pub fn follow(
+    explanation: &mut Explanation,
+    snapshot: &Snapshot,
+    lines: Option<&Lines>,
+    whom: &Whom,
+    cache: (&Cache, u64),
+) -> Result<(), String> {
+    let (Ok(name), profile) = (Name::parse(&explanation.name), whom.profile(snapshot)?) else {
+        return Ok(());
+    };
+    let qtype = explanation.qtype;
+    let decided = policy::decide(&snapshot.index, profile, name.as_ref(), qtype);
+    if explanation.verdict != "allowed" || decided != Decision::Allowed {
+        return Ok(()); // what is allowed by name may lead anywhere
+    }
+    let key = KeyRef {
+        name: name.as_ref(),
+        qtype,
+        dnssec_ok: false,
+        checking_disabled: false,
+    };
+    let (cache, now_ms) = cache;
+    let mut near = Near::none();
+    let Found::Fresh(entry, _) = cache.get(&mut near, key, now_ms) else {
+        return Ok(());
+    };
+    for target in &entry.targets.names {
+        let met = explain(snapshot, lines, whom, &target.to_string(), qtype)?;
+        match met.verdict.as_str() {
+            "helpline" => break,
+            "blocked" => {
+                explanation.verdict = met.verdict;
+                explanation.leads_to = Some(met.name);
+                explanation.rule = met.rule;
+                explanation.line = met.line;
+                break;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 fn answer_text(answer: &Answer) -> String {
     match answer {
         Answer::Configured => "as configured".to_owned(),
@@ -180,6 +229,7 @@ impl fmt::Display for Explanation {
             name,
             verdict,
             profile,
+            leads_to,
             rule,
             line,
             lifted_by,
@@ -214,6 +264,9 @@ impl fmt::Display for Explanation {
                 .as_ref()
                 .map_or(Ok(()), |answer| write!(out, "\n  answer: {answer}"))
         };
+        if let Some(target) = leads_to {
+            write!(out, "\n  because its answer leads to {target}")?;
+        }
         if let Some(line) = line {
             write!(out, "\n  profile's own: {line}")?;
         }

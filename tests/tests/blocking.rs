@@ -225,3 +225,30 @@ fn addresses_in_answers_are_policy_too() {
         "{why}"
     );
 }
+
+#[test]
+fn why_tells_of_an_alias_that_leads_to_a_blocked_name() {
+    let zone = tempfile::tempdir().unwrap();
+    let file = zone.path().join("zone");
+    std::fs::write(
+        &file,
+        "$ORIGIN .\n$TTL 300\n. SOA ns. admin. 1 3600 600 86400 300\n. NS ns.\nns. A 192.0.2.1\n\
+         cloak.example. CNAME edge.tracker.example.\nedge.tracker.example. A 192.0.2.7\n",
+    )
+    .unwrap();
+    let authority = Authority::with_zone(&file);
+    let list = "[[lists]]\nid = \"t\"\nurl = \"{dir}/list\"\nformat = \"domains\"\ncategory = \"malware\"\n";
+    let gateway = Gateway::start(authority.address, "", list, &[("list", "tracker.example\n")]);
+    let why = || String::from_utf8(gateway.command(&["why", "cloak.example"]).stdout).unwrap();
+    assert!(why().contains("is allowed"), "before anybody asked: {}", why());
+    assert_eq!(gateway.dig(&["+short", "cloak.example", "A"]).trim(), "0.0.0.0");
+    let why = why();
+    assert!(
+        why.contains("is blocked") && why.contains("leads to edge.tracker.example"),
+        "{why}"
+    );
+    assert!(
+        why.contains("category: malware") && why.contains("line 1"),
+        "{why}"
+    );
+}

@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cache;
+pub mod clients;
 pub mod limit;
 pub mod policy;
 pub mod snapshot;

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ipnet::IpNet;
 use isigurt_blocklists::index::Index;
 use isigurt_blocklists::name::{Name, NameRef};
 use isigurt_blocklists::rule::LocalRecord;
 use serde::{Deserialize, Serialize};
 
+use crate::clients::{self, Network};
 use crate::policy::InForce;
 use crate::wire::cookie::Secret;
 use crate::wire::finished::TtlBounds;
@@ -80,7 +80,7 @@ pub struct Snapshot {
     /// Who has which profile, and what it blocks.
     pub policy: Arc<InForce>,
     /// Who may ask.
-    pub allow_from: Vec<IpNet>,
+    pub allow_from: Vec<Network>,
     /// How answers are made.
     pub answers: Answers,
     /// Zones that have servers of their own.
@@ -94,8 +94,8 @@ pub struct Snapshot {
 impl Snapshot {
     /// Whether this address may ask. IPv4-mapped IPv6 addresses count as the IPv4 address.
     pub fn allows(&self, peer: IpAddr) -> bool {
-        let peer = peer.to_canonical();
-        self.allow_from.iter().any(|net| net.contains(&peer))
+        let peer = clients::number(peer);
+        self.allow_from.iter().any(|network| network.contains(peer))
     }
 
     /// Whether an answer to this name may hold private addresses: where the configuration says so, and in zones that it

@@ -138,8 +138,10 @@ fn in_ranges(octets: &[u8]) -> bool {
     matches!(octets, [172, 16..=31, ..] | [100, 64..=127, ..])
 }
 
+/// A label of `in-addr.arpa` (RFC 1035, section 3.5): decimal, without sign or leading zero.
 fn number(label: &[u8]) -> Option<u8> {
-    std::str::from_utf8(label).ok()?.parse().ok()
+    let plain = label.iter().all(u8::is_ascii_digit) && (label.len() == 1 || !label.starts_with(b"0"));
+    plain.then(|| std::str::from_utf8(label).ok()?.parse().ok())?
 }
 
 #[cfg(test)]

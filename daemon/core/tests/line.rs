@@ -63,7 +63,7 @@ fn snapshot(index: Index, block: BlockAnswer) -> Snapshot {
     Snapshot {
         index: Arc::new(index),
         policy: Arc::new(InForce::everybody(profile(&[0, 1, 2, 3, 4]))),
-        allow_from: vec!["127.0.0.0/8".parse().unwrap()],
+        allow_from: vec!["127.0.0.0/8".parse::<ipnet::IpNet>().unwrap().into()],
         answers: Answers {
             block,
             block_ttl: 10,

@@ -124,7 +124,13 @@ async fn one(stream: UnixStream, watch: &Watch) -> io::Result<()> {
         Ok(Request::Why { name, qtype, whom }) => {
             let snapshot = watch.engine().snapshot();
             let lines = watch.files().lines(&snapshot.index);
-            match explain::explain(&snapshot, lines.as_ref(), &whom, &name, qtype) {
+            let explained = explain::explain(&snapshot, lines.as_ref(), &whom, &name, qtype);
+            let followed = explained.and_then(|mut explanation| {
+                let cache = watch.engine().cache();
+                explain::follow(&mut explanation, &snapshot, lines.as_ref(), &whom, cache)?;
+                Ok(explanation)
+            });
+            match followed {
                 Ok(explanation) => Response::Why(Box::new(explanation)),
                 Err(reason) => Response::Error { reason },
             }

@@ -11,6 +11,7 @@ use isigurt_blocklists::index::{Index, TagId, TagKind, TagSet};
 use super::Profile;
 use super::model::{Otherwise, Policy, ProfileText};
 use super::names::{Names, NamesError};
+use crate::clients::{self, Network};
 
 /// Why a policy cannot be put in force; for a person.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -76,7 +77,8 @@ pub enum PolicyError {
     },
 }
 
-type Addresses = HashMap<IpAddr, u16, foldhash::fast::RandomState>;
+/// Places of profiles by address, see [`clients::number`].
+type Addresses = HashMap<u128, u16, foldhash::fast::RandomState>;
 
 /// The policy in force.
 #[derive(Debug)]
@@ -86,8 +88,8 @@ pub struct InForce {
     addresses: Addresses,
     /// Profiles by device name.
     devices: HashMap<String, u16>,
-    /// Networks by prefix length, the longest first, IPv4 and IPv6 apart.
-    networks: Vec<(bool, u8, Addresses)>,
+    /// Networks by what their addresses have in common, the longest first.
+    networks: Vec<(u128, Addresses)>,
 }
 
 impl InForce {
@@ -136,9 +138,7 @@ impl InForce {
                 force.recognise(&device.name, text, place)?;
             }
         }
-        force
-            .networks
-            .sort_by_key(|(_, length, _)| std::cmp::Reverse(*length));
+        force.networks.sort_by_key(|(mask, _)| std::cmp::Reverse(*mask));
         force.profiles = profiles;
         Ok(force)
     }
@@ -151,21 +151,18 @@ impl InForce {
         let (addresses, address) = match text.split_once(':') {
             Some(("ip", address)) => {
                 let address: IpAddr = address.parse().map_err(|_| wrong())?;
-                (&mut self.addresses, address.to_canonical())
+                (&mut self.addresses, clients::number(address))
             }
             Some(("cidr", network)) => {
                 let network: IpNet = network.parse().map_err(|_| wrong())?;
-                let (wide, length) = (network.addr().is_ipv6(), network.prefix_len());
-                let at = self
-                    .networks
-                    .iter()
-                    .position(|(is_wide, of, _)| *is_wide == wide && *of == length);
-                let at = at.unwrap_or_else(|| {
-                    self.networks.push((wide, length, Addresses::default()));
+                let network = Network::from(network);
+                let masks = self.networks.iter().position(|(mask, _)| *mask == network.mask());
+                let at = masks.unwrap_or_else(|| {
+                    self.networks.push((network.mask(), Addresses::default()));
                     self.networks.len() - 1
                 });
-                let (_, _, addresses) = self.networks.get_mut(at).ok_or_else(wrong)?;
-                (addresses, network.network())
+                let (_, addresses) = self.networks.get_mut(at).ok_or_else(wrong)?;
+                (addresses, network.first())
             }
             _ => return Err(wrong()),
         };
@@ -184,21 +181,15 @@ impl InForce {
         if self.profiles.is_empty() {
             return &self.default;
         }
-        let client = client.to_canonical();
-        let place = self.addresses.get(&client).or_else(|| self.network(client));
+        let client = clients::number(client);
+        let mut networks = self.networks.iter();
+        let place = self
+            .addresses
+            .get(&client)
+            .or_else(|| networks.find_map(|(mask, addresses)| addresses.get(&(client & mask))));
         place
             .and_then(|place| self.profiles.get(usize::from(*place)))
             .unwrap_or(&self.default)
-    }
-
-    fn network(&self, client: IpAddr) -> Option<&u16> {
-        let networks = self.networks.iter();
-        networks
-            .filter(|(wide, ..)| *wide == client.is_ipv6())
-            .find_map(|(_, length, addresses)| {
-                let network = IpNet::new(client, *length).ok()?;
-                addresses.get(&network.network())
-            })
     }
 
     /// The profile of clients that none is named for.
