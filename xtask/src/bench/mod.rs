@@ -300,7 +300,8 @@ fn machine() -> String {
         .map_or("unknown processor", |rest| {
             rest.trim_start_matches(['\t', ' ', ':'])
         });
-    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    // Of the machine, not those that this program is bound to.
+    let cores = cpu.lines().filter(|line| line.starts_with("processor")).count();
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let rustc = Command::new("rustc").arg("--version").output();
     let rustc = rustc.map_or(String::new(), |output| {
