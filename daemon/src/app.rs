@@ -481,7 +481,7 @@ impl Run {
         }
         Self {
             cookie_secret: Secret(secret),
-            epoch_s: u64::try_from(now()).unwrap_or(0),
+            epoch_s: wall_s(),
         }
     }
 }

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use isigurt_core::cache::{Cache, Near};
 use isigurt_core::limit::Limiter;
 use isigurt_core::snapshot::Snapshot;
-use isigurt_core::step::{self, Done, Failure, Job, Kind, Peer, Step, Transport};
+use isigurt_core::step::{self, Done, Failure, Job, Kind, Peer, Step};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
@@ -97,15 +97,10 @@ pub struct Turn<'e> {
 }
 
 impl Turn<'_> {
-    /// Takes one packet down the line; never waits.
+    /// Takes one datagram down the line; never waits.
     pub fn serve(&mut self, peer: &Peer, packet: &[u8], out: &mut Vec<u8>) -> Next {
         let cache = &self.engine.cache;
-        // Connections are bounded a client already, and cannot be forged.
-        let limited =
-            peer.transport == Transport::Udp && !self.engine.limiter.allows(peer.addr.ip(), self.now_ms);
-        let step = if limited {
-            step::limited(packet, out)
-        } else {
+        let step = if self.engine.limiter.allows(peer.addr.ip(), self.now_ms) {
             step::step(
                 &self.snapshot,
                 cache,
@@ -115,6 +110,8 @@ impl Turn<'_> {
                 self.now_ms,
                 out,
             )
+        } else {
+            step::limited(packet, out)
         };
         let (place, next) = match step {
             Step::Upstream(job) => {
@@ -216,7 +213,8 @@ impl Engine {
         }
     }
 
-    /// Takes one packet of a connection down the line; never waits.
+    /// Takes one packet of a connection down the line; never waits. Connections are bounded a client already, and cannot be
+    /// forged: the limit is for datagrams.
     pub fn serve(&self, peer: &Peer, packet: &[u8], out: &mut Vec<u8>) -> Next {
         let snapshot = self.snapshot.load();
         let step = step::step(

@@ -38,20 +38,12 @@ pub fn targets(message: &[u8]) -> Option<Targets> {
     for _ in 0..u16_at(message, 6)? {
         let record = read_record(message, at)?;
         chain.record(message, at, &record)?;
-        let rdata = message.get(record.rdata..record.end)?;
         match record.rtype {
             rtype::CNAME | rtype::DNAME => targets.name(name_at(message, record.rdata)?)?,
-            rtype::SVCB | rtype::HTTPS => targets.service(message, record.rdata, record.end)?,
-            rtype::A => {
-                let octets = rdata.first_chunk::<4>().filter(|_| rdata.len() == 4)?;
-                targets.private |= is_private_v4(Ipv4Addr::from(*octets));
-            }
-            rtype::AAAA => {
-                let octets = rdata.first_chunk::<16>().filter(|_| rdata.len() == 16)?;
-                targets.private |= is_private_v6(Ipv6Addr::from(*octets));
-            }
+            rtype::SVCB | rtype::HTTPS => targets.name(name_at(message, record.rdata + 2)?)?,
             _ => {}
         }
+        addresses(message, &record, |address| targets.private |= is_private(address))?;
         at = record.end;
     }
     chain.holds().then_some(targets)
@@ -152,40 +144,56 @@ pub fn address(message: &[u8], mut meant: impl FnMut(IpAddr) -> bool) -> Option<
     let mut at = skip_name(message, HEADER)? + 4;
     for _ in 0..u16_at(message, 6)? {
         let record = read_record(message, at)?;
-        let rdata = message.get(record.rdata..record.end)?;
-        let (v4, v6) = match record.rtype {
-            rtype::A => (rdata, &[][..]),
-            rtype::AAAA => (&[][..], rdata),
-            rtype::SVCB | rtype::HTTPS => hints(message, record.rdata, record.end)?,
-            _ => (&[][..], &[][..]),
-        };
-        let v4 = v4.as_chunks::<4>().0.iter().map(|octets| IpAddr::from(*octets));
-        let v6 = v6.as_chunks::<16>().0.iter().map(|octets| IpAddr::from(*octets));
-        if let Some(found) = v4.chain(v6).find(|address| meant(*address)) {
-            return Some(found);
+        let mut found = None;
+        addresses(message, &record, |address| {
+            if found.is_none() && meant(address) {
+                found = Some(address);
+            }
+        })?;
+        if found.is_some() {
+            return found;
         }
         at = record.end;
     }
     None
 }
 
-/// The address hints of a service binding, IPv4 and IPv6 (RFC 9460, section 7.3).
-fn hints(message: &[u8], start: usize, end: usize) -> Option<(&[u8], &[u8])> {
-    let mut at = skip_name(message, start + 2)?;
-    let (mut v4, mut v6) = (&[][..], &[][..]);
-    while at < end {
-        let (key, length) = (u16_at(message, at)?, usize::from(u16_at(message, at + 2)?));
-        let value = message
-            .get(at + 4..at + 4 + length)
-            .filter(|_| at + 4 + length <= end)?;
-        match key {
-            4 => v4 = value,
-            6 => v6 = value,
-            _ => {}
+/// Hands on every address of a record: that of A and AAAA, all hints of a service binding (RFC 9460, section 7.3). `None`
+/// where it is malformed.
+fn addresses(message: &[u8], record: &Record, mut each: impl FnMut(IpAddr)) -> Option<()> {
+    let rdata = message.get(record.rdata..record.end)?;
+    match record.rtype {
+        rtype::A => each(IpAddr::from(
+            *rdata.first_chunk::<4>().filter(|_| rdata.len() == 4)?,
+        )),
+        rtype::AAAA => each(IpAddr::from(
+            *rdata.first_chunk::<16>().filter(|_| rdata.len() == 16)?,
+        )),
+        rtype::SVCB | rtype::HTTPS => {
+            let mut at = skip_name(message, record.rdata + 2)?;
+            while at < record.end {
+                let (key, length) = (u16_at(message, at)?, usize::from(u16_at(message, at + 2)?));
+                let next = at + 4 + length;
+                let value = message.get(at + 4..next).filter(|_| next <= record.end)?;
+                match key {
+                    4 => value
+                        .as_chunks::<4>()
+                        .0
+                        .iter()
+                        .for_each(|octets| each((*octets).into())),
+                    6 => value
+                        .as_chunks::<16>()
+                        .0
+                        .iter()
+                        .for_each(|octets| each((*octets).into())),
+                    _ => {}
+                }
+                at = next;
+            }
         }
-        at += 4 + length;
+        _ => {}
     }
-    Some((v4, v6))
+    Some(())
 }
 
 impl Targets {
@@ -196,17 +204,6 @@ impl Targets {
             }
             self.names.push(name);
         }
-        Some(())
-    }
-
-    /// Target and address hints of a service binding (RFC 9460, section 2.2).
-    fn service(&mut self, message: &[u8], start: usize, end: usize) -> Option<()> {
-        self.name(name_at(message, start + 2)?)?;
-        let (v4, v6) = hints(message, start, end)?;
-        let mut v4 = v4.as_chunks::<4>().0.iter();
-        let mut v6 = v6.as_chunks::<16>().0.iter();
-        self.private |= v4.any(|octets| is_private_v4(Ipv4Addr::from(*octets)));
-        self.private |= v6.any(|octets| is_private_v6(Ipv6Addr::from(*octets)));
         Some(())
     }
 }
@@ -240,6 +237,13 @@ fn name_at(message: &[u8], start: usize) -> Option<Name> {
     }
     wire.push(0);
     Name::from_wire(&wire).ok()
+}
+
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_private_v4(address),
+        IpAddr::V6(address) => is_private_v6(address),
+    }
 }
 
 /// Private (RFC 1918), loopback, link-local. 0.0.0.0 is left out: other filters answer with it.
@@ -302,6 +306,12 @@ mod tests {
         let hint =
             b"\xc0\x0c\x00\x41\x00\x01\x00\x00\x00\x3c\x00\x0b\x00\x01\x00\x00\x04\x00\x04\x0a\x00\x00\x01";
         assert!(targets(&message(1, hint)).unwrap().private);
+        // A second list of hints, which no honest server sends, does not hide the first.
+        let twice = b"\xc0\x0c\x00\x41\x00\x01\x00\x00\x00\x3c\x00\x13\x00\x01\x00\
+            \x00\x04\x00\x04\x0a\x00\x00\x01\x00\x04\x00\x04\xcb\x00\x71\x05";
+        assert!(targets(&message(1, twice)).unwrap().private);
+        let seen = |wanted: [u8; 4]| address(&message(1, twice), |met| met == IpAddr::from(wanted)).is_some();
+        assert!(seen([10, 0, 0, 1]) && seen([203, 0, 113, 5]) && !seen([203, 0, 113, 6]));
     }
 
     #[test]
