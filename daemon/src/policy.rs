@@ -15,7 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::dns::engine::Engine;
-use crate::store::Store;
+use crate::store::{Store, Table};
+
+/// The policy as it was applied last, a TOML text.
+const POLICY: Table<String> = Table::new("policy", &[]);
 
 /// Name of the profile that everybody has where no policy was applied.
 pub const PROFILE: &str = "household";
@@ -126,7 +129,11 @@ impl Household {
     }
 
     fn current(&self, initial: &Policy) -> Result<Policy, String> {
-        match self.store.policy().map_err(|error| error.to_string())? {
+        match self
+            .store
+            .get(&POLICY, "policy")
+            .map_err(|error| error.to_string())?
+        {
             Some(text) => read(&text),
             None => Ok(initial.clone()),
         }
@@ -170,7 +177,9 @@ impl Household {
         let index = &snapshot.index;
         let ready = InForce::new(&policy, index, &own(index)).map_err(|error| error.to_string())?;
         if !dry_run {
-            self.store.put_policy(&new).map_err(|error| error.to_string())?;
+            self.store
+                .put(&POLICY, "policy", &new)
+                .map_err(|error| error.to_string())?;
             if let Err(error) = crate::store::write_whole(&copy(self.store.folder()), new.as_bytes()) {
                 tracing::warn!(%error, "the copy of the policy is not written");
             }

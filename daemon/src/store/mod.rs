@@ -1,17 +1,21 @@
-//! The state that must not be lost: a sled database, opened once, behind typed tables.
+//! The state that must not be lost: records in named tables, opened once.
 //!
-//! Every record carries a schema version and a checksum, so that a damaged one is found when it is read. Acknowledged
-//! means flushed. Whoever cannot open the database is told what to do; nothing is ever deleted here.
+//! A record carries the schema version of its table and a checksum, so that a damaged one is found when it is read.
+//! Changes to any number of tables are one [`Changes`]: all of them or none, and acknowledged means on the disk. What lies
+//! below is a [`Backend`]; the one on the disk is sled, the one in memory passes the same tests.
 
+mod disk;
+mod memory;
+mod record;
+
+use std::fmt::Debug;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
-/// Schema version of every record.
-const VERSION: u8 = 1;
-/// Octets of the checksum in front of a record.
-const CHECKSUM: usize = 8;
+pub use record::{Migration, Table};
 
 /// Why the state cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -35,58 +39,67 @@ pub enum StoreError {
     Record(String),
 }
 
-/// What is known about a list across restarts.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ListState {
-    /// Rules in the version in force.
-    pub rules: u64,
-    /// Lines refused in it.
-    pub rejected: u64,
-    /// BLAKE3 of its octets, hexadecimal.
-    pub hash: String,
-    /// When that version came in, seconds since 1970.
-    pub loaded_at: i64,
-    /// Why the newest try failed, if it did.
-    pub last_error: Option<String>,
+/// Octets by key, in the order of keys, kept somewhere.
+pub trait Backend: Send + Sync + Debug {
+    /// The value of a key.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+    /// All keys that begin so, with their values, in order.
+    fn scan(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError>;
+    /// Puts and (`None`) removes, all or nothing; kept when it returns.
+    fn commit(&self, changes: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<(), StoreError>;
 }
 
-/// The open database.
+/// Changes that happen together.
+#[derive(Debug, Default)]
+pub struct Changes {
+    writes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    unwritable: Option<String>,
+}
+
+impl Changes {
+    /// Puts a record in the place of an older one with its key.
+    pub fn put<T: Serialize>(&mut self, table: &Table<T>, key: &str, value: &T) -> &mut Self {
+        match table.encode(value) {
+            Some(octets) => self.writes.push((table.key(key), Some(octets))),
+            None => self.unwritable = Some(table.place(key)),
+        }
+        self
+    }
+
+    /// Removes a record, if it is there.
+    pub fn remove<T>(&mut self, table: &Table<T>, key: &str) -> &mut Self {
+        self.writes.push((table.key(key), None));
+        self
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty() && self.unwritable.is_none()
+    }
+}
+
+/// The open state.
 #[derive(Debug, Clone)]
 pub struct Store {
-    lists: sled::Tree,
-    policy: sled::Tree,
+    backend: Arc<dyn Backend>,
     folder: PathBuf,
 }
 
 impl Store {
     /// Opens the database in `folder`, which is made if it is missing.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        let refused = |error| StoreError::Folder(folder.to_owned(), error);
-        std::fs::create_dir_all(folder).map_err(refused)?;
-        // sled reports a folder that cannot be written only as a panic-prone read; try it plainly first.
-        let probe = folder.join(".writable");
-        std::fs::write(&probe, b"")
-            .and_then(|()| std::fs::remove_file(&probe))
-            .map_err(refused)?;
-        let opened = sled::Config::new()
-            .path(folder.join("db"))
-            .mode(sled::Mode::LowSpace)
-            .cache_capacity(1 << 20)
-            .flush_every_ms(None)
-            .open();
-        let db = opened.map_err(|error| match error {
-            sled::Error::Io(ref io)
-                if io.kind() == std::io::ErrorKind::WouldBlock || io.to_string().contains("lock") =>
-            {
-                StoreError::InUse(folder.to_owned())
-            }
-            error => StoreError::Open(folder.to_owned(), error),
-        })?;
         Ok(Self {
-            lists: db.open_tree("lists.v1")?,
-            policy: db.open_tree("policy.v1")?,
+            backend: Arc::new(disk::Disk::open(folder)?),
             folder: folder.to_owned(),
         })
+    }
+
+    /// A state that is gone with the process; `folder` is where files beside it belong.
+    pub fn in_memory(folder: &Path) -> Self {
+        Self {
+            backend: Arc::new(memory::Memory::default()),
+            folder: folder.to_owned(),
+        }
     }
 
     /// The folder that the database lies in.
@@ -94,44 +107,48 @@ impl Store {
         &self.folder
     }
 
-    /// What is known about the list `id`.
-    pub fn list(&self, id: &str) -> Result<Option<ListState>, StoreError> {
-        let Some(octets) = self.lists.get(id)? else {
+    /// The record with this key.
+    pub fn get<T: DeserializeOwned>(&self, table: &Table<T>, key: &str) -> Result<Option<T>, StoreError> {
+        let Some(octets) = self.backend.get(&table.key(key))? else {
             return Ok(None);
         };
-        decode(&octets)
+        let record = table.decode(&octets);
+        record
             .map(Some)
-            .ok_or_else(|| StoreError::Record(format!("lists/{id}")))
+            .ok_or_else(|| StoreError::Record(table.place(key)))
     }
 
-    /// Keeps what is known about the list `id`; on return it is on the disk.
-    pub fn put_list(&self, id: &str, state: &ListState) -> Result<(), StoreError> {
-        let octets = encode(state).ok_or_else(|| StoreError::Record(format!("lists/{id}")))?;
-        self.lists.insert(id, octets)?;
-        self.lists.flush()?;
-        Ok(())
+    /// All records of a table with their keys, in the order of keys.
+    pub fn all<T: DeserializeOwned>(&self, table: &Table<T>) -> Result<Vec<(String, T)>, StoreError> {
+        let records = self.backend.scan(&table.key(""))?.into_iter();
+        records
+            .map(|(key, octets)| {
+                let key = table.own_key(&key);
+                let record = table.decode(&octets);
+                let record = record.ok_or_else(|| StoreError::Record(table.place(&key)))?;
+                Ok((key, record))
+            })
+            .collect()
     }
 
-    /// The policy as it was applied last, a TOML text.
-    pub fn policy(&self) -> Result<Option<String>, StoreError> {
-        let Some(octets) = self.policy.get("policy")? else {
-            return Ok(None);
-        };
-        decode(&octets)
-            .map(Some)
-            .ok_or_else(|| StoreError::Record("policy".to_owned()))
+    /// Makes changes, all of them or none; on return they are on the disk.
+    pub fn commit(&self, changes: Changes) -> Result<(), StoreError> {
+        match changes.unwritable {
+            Some(place) => Err(StoreError::Record(place)),
+            None if changes.writes.is_empty() => Ok(()),
+            None => self.backend.commit(changes.writes),
+        }
     }
 
-    /// Keeps the policy; on return it is on the disk.
-    pub fn put_policy(&self, text: &str) -> Result<(), StoreError> {
-        let octets = encode(&text).ok_or_else(|| StoreError::Record("policy".to_owned()))?;
-        self.policy.insert("policy", octets)?;
-        self.policy.flush()?;
-        Ok(())
+    /// Puts one record; on return it is on the disk.
+    pub fn put<T: Serialize>(&self, table: &Table<T>, key: &str, value: &T) -> Result<(), StoreError> {
+        let mut changes = Changes::default();
+        changes.put(table, key, value);
+        self.commit(changes)
     }
 }
 
-/// Writes a file whole or not at all.
+/// Writes a file whole or not at all, for its owner alone.
 pub fn write_whole(file: &Path, octets: &[u8]) -> std::io::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
@@ -148,52 +165,54 @@ pub fn write_whole(file: &Path, octets: &[u8]) -> std::io::Result<()> {
     std::fs::rename(&next, file)
 }
 
-fn encode<T: Serialize>(value: &T) -> Option<Vec<u8>> {
-    let body = postcard::to_stdvec(value).ok()?;
-    let mut octets = checksum(&body)?.to_vec();
-    octets.push(VERSION);
-    octets.extend_from_slice(&body);
-    Some(octets)
-}
-
-fn decode<T: DeserializeOwned>(octets: &[u8]) -> Option<T> {
-    let (sum, rest) = octets.split_at_checked(CHECKSUM)?;
-    let (&version, body) = rest.split_first()?;
-    if version != VERSION || checksum(body)?.as_slice() != sum {
-        return None;
-    }
-    postcard::from_bytes(body).ok()
-}
-
-fn checksum(body: &[u8]) -> Option<[u8; CHECKSUM]> {
-    blake3::hash(body).as_bytes().first_chunk().copied()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn state() -> ListState {
-        ListState {
-            rules: 7,
-            rejected: 1,
-            hash: "ab".into(),
-            loaded_at: 5,
-            last_error: Some("why".into()),
-        }
+    const NAMES: Table<String> = Table::new("names", &[]);
+    const AGES: Table<u8> = Table::new("names2", &[]);
+
+    /// What every backend must do.
+    fn behaves(store: &Store) {
+        assert_eq!(store.get(&NAMES, "a").unwrap(), None);
+        let mut changes = Changes::default();
+        changes
+            .put(&NAMES, "b", &"Besa".to_owned())
+            .put(&NAMES, "a", &"Ana".to_owned())
+            .put(&AGES, "a", &7);
+        store.commit(changes).unwrap();
+        assert_eq!(store.get(&AGES, "a").unwrap(), Some(7));
+        let all = [("a", "Ana"), ("b", "Besa")].map(|(key, name)| (key.to_owned(), name.to_owned()));
+        assert_eq!(store.all(&NAMES).unwrap(), all, "not those of names2");
+        let mut changes = Changes::default();
+        changes
+            .remove(&NAMES, "a")
+            .remove(&NAMES, "missing")
+            .put(&NAMES, "b", &"Blerta".to_owned());
+        store.commit(changes).unwrap();
+        assert_eq!(
+            store.all(&NAMES).unwrap(),
+            [("b".to_owned(), "Blerta".to_owned())]
+        );
+        store.put(&NAMES, "", &"no key".to_owned()).unwrap();
+        assert_eq!(store.get(&NAMES, "").unwrap().as_deref(), Some("no key"));
+    }
+
+    #[test]
+    fn every_backend_behaves() {
+        let folder = tempfile::tempdir().unwrap();
+        behaves(&Store::in_memory(folder.path()));
+        behaves(&Store::open(folder.path()).unwrap());
     }
 
     #[test]
     fn what_was_kept_is_there_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
-        Store::open(folder.path())
-            .unwrap()
-            .put_list("a", &state())
-            .unwrap();
-        assert_eq!(
-            Store::open(folder.path()).unwrap().list("a").unwrap(),
-            Some(state())
-        );
+        let store = Store::open(folder.path()).unwrap();
+        store.put(&NAMES, "a", &"Ana".to_owned()).unwrap();
+        drop(store);
+        let store = Store::open(folder.path()).unwrap();
+        assert_eq!(store.get(&NAMES, "a").unwrap().as_deref(), Some("Ana"));
     }
 
     #[test]
@@ -201,16 +220,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let _open = Store::open(folder.path()).unwrap();
         assert!(matches!(Store::open(folder.path()), Err(StoreError::InUse(_))));
-    }
-
-    #[test]
-    fn a_flipped_bit_anywhere_in_a_record_is_found() {
-        let octets = encode(&state()).unwrap();
-        for place in 0..octets.len() * 8 {
-            let mut damaged = octets.clone();
-            damaged[place / 8] ^= 1 << (place % 8);
-            assert_eq!(decode::<ListState>(&damaged), None, "bit {place}");
-        }
     }
 
     #[test]

@@ -18,9 +18,27 @@ use isigurt_blocklists::read::{Format, REVISION};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::store::{ListState, Store, write_whole};
+use crate::store::{Store, Table, write_whole};
 use build::{Delivered, Delivery, ListOrder, Order};
 use worker::Worker;
+
+/// What is known about a list across restarts, by its id.
+const LISTS: Table<ListState> = Table::new("lists", &[]);
+
+/// What is known about a list across restarts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct ListState {
+    /// Rules in the version in force.
+    rules: u64,
+    /// Lines refused in it.
+    rejected: u64,
+    /// BLAKE3 of its octets, hexadecimal.
+    hash: String,
+    /// When that version came in, seconds since 1970.
+    loaded_at: i64,
+    /// Why the newest try failed, if it did.
+    last_error: Option<String>,
+}
 
 /// Why there is nothing to enforce.
 #[derive(Debug, thiserror::Error)]
@@ -253,7 +271,7 @@ impl Loading<'_> {
     }
 
     fn known(&self, id: &str) -> Option<ListState> {
-        self.store.and_then(|store| store.list(id).ok().flatten())
+        self.store.and_then(|store| store.get(&LISTS, id).ok().flatten())
     }
 
     /// Builds a new index and puts it in the place of the old one once it is checked.
@@ -348,7 +366,7 @@ impl Loading<'_> {
             last_error: error.clone(),
         };
         if let Some(store) = self.store
-            && let Err(error) = store.put_list(&id, &state)
+            && let Err(error) = store.put(&LISTS, &id, &state)
         {
             tracing::warn!(list = id, %error, "state of the list not kept");
         }
