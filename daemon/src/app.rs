@@ -13,7 +13,6 @@ use std::time::Duration;
 use isigurt_blocklists::rule::LocalRecord;
 use isigurt_core::cache::Cache;
 use isigurt_core::limit::Limiter;
-use isigurt_core::policy::InForce;
 use isigurt_core::snapshot::{Answers, Snapshot};
 use isigurt_core::wire::cookie::Secret;
 use isigurt_core::wire::finished::TtlBounds;
@@ -25,7 +24,7 @@ use crate::dns::engine::Engine;
 use crate::dns::upstream::Upstream;
 use crate::dns::{keep, tcp, udp};
 use crate::log::queries::{Keeping, QueryLog};
-use crate::policy::Household;
+use crate::policy::{self, Household, Parts};
 use crate::status::Watch;
 use crate::store::{Store, StoreError};
 use crate::sync::worker::Worker;
@@ -242,10 +241,10 @@ impl App {
         let run = Run::start();
         let log = query_log(config, edges.udp.len()).map_err(StartError::Runtime)?;
         let limiter = Limiter::new(config.dns.rate_limit.per_client_qps);
-        let household = Household::new(store.clone(), config);
-        let policy = household.ready(&rules.index).map_err(StartError::Policy)?;
+        let household = Household::new(store.clone(), config).map_err(StartError::Policy)?;
+        let parts = household.start(&rules.index).map_err(StartError::Policy)?;
         let engine = Engine::new(
-            snapshot(config, rules, policy, &run),
+            snapshot(config, rules, parts, &run),
             cache,
             Upstream::new(&config.upstream, &servers),
             limiter,
@@ -285,6 +284,7 @@ impl App {
         let control: UnixListener = control::bind(&config.state_dir)
             .map_err(|error| StartError::Control(control::path(&config.state_dir), error))?;
         doors.push(tokio::spawn(control::serve(control, watch.clone())));
+        doors.push(tokio::spawn(policy::tick(engine, watch.clone())));
         Ok(Self {
             loaded,
             state_dir,
@@ -354,8 +354,8 @@ impl App {
                 }
                 let lists = rules.lists.clone();
                 let (engine, index) = (self.watch.engine(), rules.index.clone());
-                let swapped = self.watch.household().reload(new, &index, engine, |policy| {
-                    snapshot(new, rules, policy, &self.run)
+                let swapped = self.watch.household().reload(new, &index, engine, |parts| {
+                    snapshot(new, rules, parts, &self.run)
                 });
                 let old = match swapped {
                     Ok(old) => old,
@@ -391,6 +391,7 @@ impl App {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         tokio::time::sleep(Duration::from_millis(20)).await; // the last replies' turn to be sent
+        self.watch.household().keep(engine);
         keep_cache(engine, &self.loaded.config);
         let engine = engine.clone();
         let _ = tokio::task::spawn_blocking(move || engine.log().end()).await;
@@ -487,7 +488,7 @@ impl Run {
 }
 
 /// What the line reads.
-pub fn snapshot(config: &Config, rules: Rules, policy: Arc<InForce>, run: &Run) -> Snapshot {
+pub fn snapshot(config: &Config, rules: Rules, parts: Parts, run: &Run) -> Snapshot {
     let mut local: HashMap<Box<[u8]>, Vec<LocalRecord>> = HashMap::new();
     for record in &config.local.records {
         local
@@ -497,7 +498,9 @@ pub fn snapshot(config: &Config, rules: Rules, policy: Arc<InForce>, run: &Run) 
     }
     Snapshot {
         index: rules.index,
-        policy,
+        policy: parts.policy,
+        clients: parts.clients,
+        present: parts.present,
         allow_from: config.client_nets().into_iter().map(Into::into).collect(),
         answers: Answers {
             block: config.dns.block_answer,

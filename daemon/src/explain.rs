@@ -7,9 +7,10 @@ use isigurt_blocklists::index::{Hit, Lines, TagKind};
 use isigurt_blocklists::name::Name;
 use isigurt_blocklists::rule::Answer;
 use isigurt_core::cache::{Cache, Found, KeyRef, Near};
-use isigurt_core::policy::{self, Decision, Profile, Verdict};
+use isigurt_core::policy::{self, Because, Client, Decision, Opened, Present};
 use isigurt_core::snapshot::Snapshot;
 use isigurt_core::special;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// For whom a verdict is asked.
@@ -25,18 +26,26 @@ pub enum Whom {
 }
 
 impl Whom {
-    fn profile<'s>(&self, snapshot: &'s Snapshot) -> Result<&'s Profile, String> {
+    fn client<'s>(
+        &self,
+        snapshot: &'s Snapshot,
+        present: &'s Present,
+        minute: u32,
+    ) -> Result<Client<'s>, String> {
         let policy = &snapshot.policy;
+        let device = |device| Client::new(policy, present, device, minute);
         match self {
-            Self::Default => Ok(policy.default_profile()),
+            Self::Default => Ok(device(None)),
             Self::Profile(name) => policy
                 .profile(name)
+                .map(|profile| Client::of_profile(policy, present, profile, minute))
                 .ok_or_else(|| format!("there is no profile \"{name}\"")),
-            Self::Device(who) => match who.parse() {
-                Ok(address) => Ok(policy.of(address)),
-                Err(_) => policy
-                    .device(who)
-                    .ok_or_else(|| format!("there is no device \"{who}\"; name it, or give its address")),
+            Self::Device(who) => match (policy.device(who), who.parse()) {
+                (Some(place), _) => Ok(device(Some(place))),
+                (None, Ok(address)) => Ok(device(snapshot.clients.device(address))),
+                (None, Err(_)) => Err(format!(
+                    "there is no device \"{who}\"; name it, or give its address"
+                )),
             },
         }
     }
@@ -49,7 +58,7 @@ pub struct Explanation {
     pub name: String,
     /// The query type, a number.
     pub qtype: u16,
-    /// `blocked`, `allowed`, `helpline`, `special` or `local`.
+    /// `blocked`, `allowed`, `rewritten`, `helpline`, `special` or `local`.
     pub verdict: String,
     /// The profile that it was decided for.
     pub profile: String,
@@ -61,6 +70,15 @@ pub struct Explanation {
     /// The line of the profile's own `allow` or `deny`, or its `default`, that decided.
     #[serde(default)]
     pub line: Option<String>,
+    /// What else decided: a pause, a grant, a schedule, a budget, the mandatory national list.
+    #[serde(default)]
+    pub because: Option<String>,
+    /// When that ends.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
+    /// The host that it leads to instead, for safe search.
+    #[serde(default)]
+    pub rewritten_to: Option<String>,
     /// Exceptions without which the name would be blocked.
     pub lifted_by: Vec<RuleText>,
     /// Lists of short hash prefixes that the name shares; only their confirmation service knows whether it is meant,
@@ -88,14 +106,23 @@ pub struct RuleText {
     pub answer: Option<String>,
 }
 
-/// Explains the verdict on `name`; the error is for a person. `lines` are those of the snapshot's index.
-pub fn explain(
-    snapshot: &Snapshot,
-    lines: Option<&Lines>,
-    whom: &Whom,
-    name: &str,
-    qtype: u16,
-) -> Result<Explanation, String> {
+/// Whose verdict is explained, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Asking<'a> {
+    /// Everything that decides.
+    pub snapshot: &'a Snapshot,
+    /// What holds at that time.
+    pub present: &'a Present,
+    /// The minute of that time, since 1970.
+    pub minute: u32,
+    /// The lines of the snapshot's index.
+    pub lines: Option<&'a Lines>,
+    /// For whom.
+    pub whom: &'a Whom,
+}
+
+/// Explains the verdict on `name`; the error is for a person.
+pub fn explain(asking: &Asking<'_>, name: &str, qtype: u16) -> Result<Explanation, String> {
     // An address is explained as it would be in an answer.
     let (name, called) = if let Ok(address) = name.parse() {
         (AddressName::new(address).as_ref().to_name(), name.to_owned())
@@ -104,15 +131,19 @@ pub fn explain(
         let called = name.to_string();
         (name, called)
     };
-    let profile = whom.profile(snapshot)?;
+    let snapshot = asking.snapshot;
+    let client = asking.whom.client(snapshot, asking.present, asking.minute)?;
     let mut explanation = Explanation {
         name: called,
         qtype,
         verdict: "allowed".to_owned(),
-        profile: profile.name.clone(),
+        profile: client.profile.name.clone(),
         leads_to: None,
         rule: None,
         line: None,
+        because: None,
+        until: None,
+        rewritten_to: None,
         lifted_by: Vec::new(),
         candidate_of: Vec::new(),
     };
@@ -124,59 +155,78 @@ pub fn explain(
         "special".clone_into(&mut explanation.verdict);
         return Ok(explanation);
     }
-    let text = |hit: &Hit<'_>| {
-        let tag = snapshot.index.tags().get(usize::from(hit.tag.0));
-        RuleText {
-            rule: hit.pattern_text(),
-            list: hit.list.id.clone(),
-            origin: hit.list.origin.clone(),
-            line: hit.line(lines),
-            kind: tag.map_or(TagKind::Own, |tag| tag.kind),
-            category: tag.map_or_else(String::new, |tag| tag.id.clone()),
-            answer: (*hit.answer() != Answer::Configured).then(|| answer_text(hit.answer())),
-        }
-    };
-    match policy::verdict(&snapshot.index, profile, name.as_ref(), qtype) {
-        Verdict::Helpline(hit) => {
-            "helpline".clone_into(&mut explanation.verdict);
-            explanation.rule = Some(text(&hit));
-        }
-        Verdict::AllowedBy(line) => explanation.line = Some(format!("allow = {line:?}")),
-        Verdict::DeniedBy(line) => {
+    let text = |hit: &Hit<'_>| rule_text(hit, snapshot, asking.lines);
+    let verdict = policy::verdict(&snapshot.index, &client, name.as_ref(), qtype);
+    explanation.rule = verdict.rule.as_ref().map(text);
+    match verdict.decision {
+        Decision::Helpline => "helpline".clone_into(&mut explanation.verdict),
+        Decision::Blocked(because, _) => {
             "blocked".clone_into(&mut explanation.verdict);
-            explanation.line = Some(format!("deny = {line:?}"));
+            match because {
+                Because::List(_) => {}
+                Because::Denied => explanation.line = verdict.line.map(|line| format!("deny = {line:?}")),
+                Because::NotAllowed => explanation.line = Some("default = \"deny\"".to_owned()),
+                because => {
+                    explanation.because = Some(because.text(&snapshot.index, client.profile).to_owned());
+                    if matches!(because, Because::Paused | Because::Schedule(_)) {
+                        explanation.until = client.standing.until;
+                    }
+                }
+            }
         }
-        Verdict::NotAllowed => {
-            "blocked".clone_into(&mut explanation.verdict);
-            explanation.line = Some("default = \"deny\"".to_owned());
+        Decision::Excepted(Opened::Allow) => {
+            explanation.line = verdict.line.map(|line| format!("allow = {line:?}"));
         }
-        Verdict::Blocked(hit) => {
-            "blocked".clone_into(&mut explanation.verdict);
-            explanation.rule = Some(text(&hit));
+        Decision::Excepted(Opened::Grant) => {
+            explanation.because = Some("granted".to_owned());
+            explanation.until = client.standing.granted_until();
         }
-        Verdict::Allowed {
-            lifted, candidates, ..
-        } => {
-            explanation.lifted_by = lifted.iter().map(text).collect();
-            explanation.candidate_of = candidates.iter().map(text).collect();
+        Decision::Rewritten(target) => {
+            "rewritten".clone_into(&mut explanation.verdict);
+            explanation.because = Some("safe search".to_owned());
+            explanation.rewritten_to = Some(target.to_string());
+        }
+        Decision::Excepted(Opened::Own) | Decision::Allowed => {
+            explanation.lifted_by = verdict.lifted.iter().map(text).collect();
+            explanation.candidate_of = verdict.candidates.iter().map(text).collect();
         }
     }
     Ok(explanation)
 }
 
+fn rule_text(hit: &Hit<'_>, snapshot: &Snapshot, lines: Option<&Lines>) -> RuleText {
+    let tag = snapshot.index.tags().get(usize::from(hit.tag.0));
+    let kind = tag.map_or(TagKind::Own, |tag| tag.kind);
+    RuleText {
+        // The mandatory list is not to be read name by name.
+        rule: if kind == TagKind::Mandatory {
+            "a rule of the national list".to_owned()
+        } else {
+            hit.pattern_text()
+        },
+        list: hit.list.id.clone(),
+        origin: hit.list.origin.clone(),
+        line: hit.line(lines).filter(|_| kind != TagKind::Mandatory),
+        kind,
+        category: tag.map_or_else(String::new, |tag| tag.id.clone()),
+        answer: (*hit.answer() != Answer::Configured).then(|| answer_text(hit.answer())),
+    }
+}
+
 /// Adds what the answer in the cache leads to, where that decides: an alias or service target that is blocked itself.
 pub fn follow(
     explanation: &mut Explanation,
-    snapshot: &Snapshot,
-    lines: Option<&Lines>,
-    whom: &Whom,
-    cache: (&Cache, u64),
+    asking: &Asking<'_>,
+    (cache, now_ms): (&Cache, u64),
 ) -> Result<(), String> {
-    let (Ok(name), profile) = (Name::parse(&explanation.name), whom.profile(snapshot)?) else {
+    let Ok(name) = Name::parse(&explanation.name) else {
         return Ok(());
     };
+    let client = asking
+        .whom
+        .client(asking.snapshot, asking.present, asking.minute)?;
     let qtype = explanation.qtype;
-    let decided = policy::decide(&snapshot.index, profile, name.as_ref(), qtype);
+    let decided = policy::verdict(&asking.snapshot.index, &client, name.as_ref(), qtype).decision;
     if explanation.verdict != "allowed" || decided != Decision::Allowed {
         return Ok(()); // what is allowed by name may lead anywhere
     }
@@ -186,13 +236,12 @@ pub fn follow(
         dnssec_ok: false,
         checking_disabled: false,
     };
-    let (cache, now_ms) = cache;
     let mut near = Near::none();
     let Found::Fresh(entry, _) = cache.get(&mut near, key, now_ms) else {
         return Ok(());
     };
     for target in &entry.targets.names {
-        let met = explain(snapshot, lines, whom, &target.to_string(), qtype)?;
+        let met = explain(asking, &target.to_string(), qtype)?;
         match met.verdict.as_str() {
             "helpline" => break,
             "blocked" => {
@@ -200,6 +249,8 @@ pub fn follow(
                 explanation.leads_to = Some(met.name);
                 explanation.rule = met.rule;
                 explanation.line = met.line;
+                explanation.because = met.because;
+                explanation.until = met.until;
                 break;
             }
             _ => {}
@@ -232,6 +283,9 @@ impl fmt::Display for Explanation {
             leads_to,
             rule,
             line,
+            because,
+            until,
+            rewritten_to,
             lifted_by,
             candidate_of,
             ..
@@ -258,6 +312,7 @@ impl fmt::Display for Explanation {
             match text.kind {
                 TagKind::Own => write!(out, "\n  category: the household's own list")?,
                 TagKind::Service => write!(out, "\n  service: {}", text.category)?,
+                TagKind::Mandatory => {}
                 _ => write!(out, "\n  category: {}", text.category)?,
             }
             text.answer
@@ -266,6 +321,16 @@ impl fmt::Display for Explanation {
         };
         if let Some(target) = leads_to {
             write!(out, "\n  because its answer leads to {target}")?;
+        }
+        if let Some(because) = because {
+            write!(out, "\n  because: {because}")?;
+        }
+        if let Some(until) = until {
+            let local = until.to_zoned_datetime(jiff::tz::TimeZone::system());
+            write!(out, "\n  until: {}", local.strftime("%Y-%m-%d %H:%M:%S"))?;
+        }
+        if let Some(target) = rewritten_to {
+            write!(out, "\n  answered with: {target}")?;
         }
         if let Some(line) = line {
             write!(out, "\n  profile's own: {line}")?;

@@ -4,9 +4,11 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::dns::engine::{Counts, Engine};
+use crate::explain::{self, Asking, Explanation, Whom};
 use crate::policy::Household;
 use crate::sync::{Files, ListStatus};
 
@@ -51,6 +53,12 @@ pub struct Watch {
     files: Files,
 }
 
+impl AsRef<Household> for Watch {
+    fn as_ref(&self) -> &Household {
+        &self.household
+    }
+}
+
 impl Watch {
     /// Watches this engine.
     pub fn new(
@@ -78,6 +86,36 @@ impl Watch {
     /// The policy.
     pub fn household(&self) -> &Household {
         &self.household
+    }
+
+    /// Why a name is blocked or not; `at`: at another time than now.
+    pub fn why(
+        &self,
+        name: &str,
+        qtype: u16,
+        whom: &Whom,
+        at: Option<Timestamp>,
+    ) -> Result<Explanation, String> {
+        let snapshot = self.engine.snapshot();
+        let lines = self.files.lines(&snapshot.index);
+        let (cache, now_ms) = self.engine.cache();
+        let (present, minute) = match at {
+            Some(at) => (
+                self.household.present_at(&snapshot, at),
+                u32::try_from(at.as_second() / 60).unwrap_or(0),
+            ),
+            None => (snapshot.present.clone(), snapshot.minute(now_ms)),
+        };
+        let asking = Asking {
+            snapshot: &snapshot,
+            present: &present,
+            minute,
+            lines: lines.as_ref(),
+            whom,
+        };
+        let mut explanation = explain::explain(&asking, name, qtype)?;
+        explain::follow(&mut explanation, &asking, (cache, now_ms))?;
+        Ok(explanation)
     }
 
     /// The files of the index in force.
@@ -190,9 +228,7 @@ impl fmt::Display for Status {
             )?;
         }
         for list in self.lists.iter().filter(|list| list.loaded_at.is_some()) {
-            let age = list
-                .loaded_at
-                .and_then(|at| jiff::Timestamp::from_second(at).ok());
+            let age = list.loaded_at.and_then(|at| Timestamp::from_second(at).ok());
             let since = age.map_or_else(String::new, |at| format!(", since {at}"));
             writeln!(
                 out,

@@ -53,7 +53,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("sync", &["config", "store"]),
     ("dns", &["config", "log"]), // knows nothing of the web UI
     ("policy", &["config", "dns", "store"]),
-    ("status", &["dns", "policy", "sync"]),
+    ("status", &["dns", "explain", "policy", "sync"]),
     ("control", &["dns", "explain", "policy", "status"]),
     ("web", &["dns", "explain", "status"]),
     (

@@ -47,13 +47,13 @@ enum Decision<'i> {
 
 /// The decision of one tag.
 fn one_tag<'i>(index: &'i Index, tag: TagId, candidates: &[&Candidate<'_>]) -> Option<Decision<'i>> {
-    let helpline = kind_of(index, tag) == Some(TagKind::Helpline);
+    let fixed = matches!(kind_of(index, tag), Some(TagKind::Helpline | TagKind::Mandatory));
     let own = |candidate: &&&Candidate<'_>| tag_of(index, candidate) == Some(tag);
-    // Exceptions of the household's own lists reach every tag but the helplines.
+    // Exceptions of the household's own lists reach every tag but the helplines and the mandatory list.
     let reaching = |candidate: &&&Candidate<'_>| {
         let theirs = tag_of(index, candidate);
         theirs == Some(tag)
-            || !helpline && theirs.and_then(|theirs| kind_of(index, theirs)) == Some(TagKind::Own)
+            || !fixed && theirs.and_then(|theirs| kind_of(index, theirs)) == Some(TagKind::Own)
     };
     if let Some(hit) = rewrite(index, candidates, own, reaching) {
         return Some(Decision::Blocked(hit));

@@ -43,7 +43,7 @@ pub struct Index {
     /// What the most frequent sets come to.
     pub(super) summaries: Vec<Summary>,
     /// The groups of each kind.
-    pub(super) kinds: [TagSet; 5],
+    pub(super) kinds: [TagSet; 6],
     addresses: bool,
 }
 
@@ -109,7 +109,7 @@ impl Index {
             hashed,
             regexes: OnceLock::new(),
             summaries: Vec::new(),
-            kinds: [TagSet::EMPTY; 5],
+            kinds: [TagSet::EMPTY; 6],
             addresses: false,
             file,
         };

@@ -99,6 +99,8 @@ pub enum TagKind {
     Bypass,
     /// Never filtered, never logged.
     Helpline,
+    /// The mandatory national list: no exception and no allow rule opens it.
+    Mandatory,
 }
 
 /// A group of lists.

@@ -10,7 +10,7 @@ use isigurt_blocklists::rule::LocalRecord;
 use serde::{Deserialize, Serialize};
 
 use crate::clients::{self, Network};
-use crate::policy::InForce;
+use crate::policy::{Client, Clients, InForce, Present};
 use crate::wire::cookie::Secret;
 use crate::wire::finished::TtlBounds;
 use crate::wire::reply::ede;
@@ -79,6 +79,10 @@ pub struct Snapshot {
     pub index: Arc<Index>,
     /// Who has which profile, and what it blocks.
     pub policy: Arc<InForce>,
+    /// Which address belongs to which device.
+    pub clients: Arc<Clients>,
+    /// What holds at this moment.
+    pub present: Arc<Present>,
     /// Who may ask.
     pub allow_from: Vec<Network>,
     /// How answers are made.
@@ -96,6 +100,19 @@ impl Snapshot {
     pub fn allows(&self, peer: IpAddr) -> bool {
         let peer = clients::number(peer);
         self.allow_from.iter().any(|network| network.contains(peer))
+    }
+
+    /// The one who asks from this address, with everything that is said about them. `now_ms`: the caller's monotonic clock.
+    #[inline]
+    pub fn client(&self, address: IpAddr, now_ms: u64) -> Client<'_> {
+        let device = self.clients.device(address);
+        Client::new(&self.policy, &self.present, device, self.minute(now_ms))
+    }
+
+    /// The minute since 1970 on the caller's monotonic clock.
+    #[inline]
+    pub fn minute(&self, now_ms: u64) -> u32 {
+        u32::try_from((self.answers.epoch_s + now_ms / 1000) / 60).unwrap_or(0)
     }
 
     /// Whether an answer to this name may hold private addresses: where the configuration says so, and in zones that it

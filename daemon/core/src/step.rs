@@ -13,7 +13,7 @@ use std::sync::Arc;
 use isigurt_blocklists::name::Name;
 
 use crate::cache::{Cache, Entry, Key, Near};
-use crate::policy::{Because, Decision, Profile};
+use crate::policy::{Because, Client, Decision};
 use crate::snapshot::Snapshot;
 use crate::wire::finished::{Age, Finished};
 use crate::wire::query::{Options, Query};
@@ -65,6 +65,8 @@ pub struct Done {
     pub because: Option<Because>,
     /// The place of the client's profile in the policy in force.
     pub profile: u16,
+    /// The client's device, where it is known.
+    pub device: Option<u32>,
     /// It is for a helpline: nothing of it may be logged.
     pub helpline: bool,
 }
@@ -75,6 +77,7 @@ impl From<Kind> for Done {
             kind,
             because: None,
             profile: 0,
+            device: None,
             helpline: false,
         }
     }
@@ -185,7 +188,7 @@ pub fn step(
     }
     let asked = Asked {
         snapshot,
-        profile: snapshot.policy.of(peer.addr.ip()),
+        client: snapshot.client(peer.addr.ip(), now_ms),
         cache,
         peer,
         packet,
@@ -202,18 +205,20 @@ pub fn step(
                 helpline = true;
                 asked.allowed(near, Onward::Anywhere, out)
             }
-            Decision::Excepted => asked.allowed(near, Onward::Public, out),
+            Decision::Excepted(_) => asked.allowed(near, Onward::Public, out),
+            Decision::Rewritten(target) => asked.rewritten(near, target, out),
             Decision::Allowed => asked.allowed(near, Onward::Permitted, out),
         }
     };
     asked.fit(out);
-    told(step, asked.profile, helpline)
+    told(step, &asked.client, helpline)
 }
 
 /// The step with what only its end knows.
-fn told(step: Step, profile: &Profile, helpline: bool) -> Step {
+fn told(step: Step, client: &Client<'_>, helpline: bool) -> Step {
     let tell = |done: Done| Done {
-        profile: profile.place,
+        profile: client.profile.place,
+        device: client.device,
         helpline,
         ..done
     };
@@ -284,7 +289,7 @@ pub fn finish(
     });
     let asked = Asked {
         snapshot,
-        profile: snapshot.policy.of(job.peer.addr.ip()),
+        client: snapshot.client(job.peer.addr.ip(), now_ms),
         cache,
         peer: &job.peer,
         packet: &job.packet,
@@ -296,8 +301,8 @@ pub fn finish(
         Some(_) => (Onward::Anywhere, false),
         None => match asked.decide(query.qname()) {
             Decision::Helpline => (Onward::Anywhere, true),
-            Decision::Excepted => (Onward::Public, false),
-            Decision::Allowed | Decision::Blocked(..) => (Onward::Permitted, false),
+            Decision::Excepted(_) => (Onward::Public, false),
+            Decision::Allowed | Decision::Blocked(..) | Decision::Rewritten(_) => (Onward::Permitted, false),
         },
     };
     let alias = job.alias.as_ref();
@@ -335,7 +340,7 @@ pub fn finish(
         (Ok(_), None) => return Step::Drop, // taken by the first arm
     };
     asked.fit(out);
-    told(Step::Reply(done), asked.profile, helpline)
+    told(Step::Reply(done), &asked.client, helpline)
 }
 
 /// The response code of a query that is well-formed but not for a resolver: other classes than IN, zone transfers,

@@ -2,6 +2,7 @@
 
 mod lists;
 mod log;
+mod moment;
 mod policy;
 mod run;
 
@@ -10,10 +11,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use isigurt_blocklists::read::rdata;
+use jiff::Timestamp;
 
 use crate::config::{Config, Loaded};
 use crate::control::{self, Request, Response};
-use crate::explain::Whom;
+use crate::explain::{Asking, Whom};
 use crate::sync::worker::{self, Worker};
 use crate::sync::{Files, Loading};
 use crate::{app, explain};
@@ -54,6 +56,9 @@ enum Command {
         /// For this profile
         #[arg(long, value_name = "PROFILE")]
         profile: Option<String>,
+        /// At another time than now, such as 2026-11-24T22:00:00+01:00
+        #[arg(long, value_name = "RFC3339")]
+        at: Option<Timestamp>,
         /// Read configuration and lists instead of asking the running daemon
         #[arg(long)]
         offline: bool,
@@ -61,6 +66,12 @@ enum Command {
     /// Show or replace the policy: profiles, and which devices have them
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Pause the internet for a device, a profile or all; without WHO: show who is paused
+    Pause(moment::Pause),
+    /// Open a name, service or category for a while; without WHO: show what is open
+    Grant(moment::Grant),
+    /// Give minutes of today on top of a budget
+    Bonus(moment::Bonus),
     /// Work with lists
     #[command(subcommand)]
     Lists(lists::Command),
@@ -97,6 +108,7 @@ pub fn run(cli: &Cli) -> ExitCode {
             qtype,
             device,
             profile,
+            at,
             offline,
         }) => {
             let whom = match (device, profile) {
@@ -104,9 +116,12 @@ pub fn run(cli: &Cli) -> ExitCode {
                 (None, Some(profile)) => Whom::Profile(profile.clone()),
                 (None, None) => Whom::Default,
             };
-            why(cli, name, qtype, whom, *offline)
+            why(cli, name, qtype, whom, (*at, *offline))
         }
         Some(Command::Policy(command)) => policy::run(cli, command),
+        Some(Command::Pause(options)) => moment::pause(cli, options),
+        Some(Command::Grant(options)) => moment::grant(cli, options),
+        Some(Command::Bonus(options)) => moment::bonus(cli, options),
         Some(Command::Lists(command)) => lists::run(cli, command),
         Some(Command::Cache(Cache::Flush { name })) => flush(cli, name),
         Some(Command::Log(options)) => log::show(cli, options),
@@ -197,7 +212,13 @@ fn category_warnings(config: &Config) -> Vec<String> {
         .collect()
 }
 
-fn why(cli: &Cli, name: &str, qtype: &str, whom: Whom, offline: bool) -> Result<(), String> {
+fn why(
+    cli: &Cli,
+    name: &str,
+    qtype: &str,
+    whom: Whom,
+    (at, offline): (Option<Timestamp>, bool),
+) -> Result<(), String> {
     let qtype = rdata::rtype(qtype).ok_or(format!(
         "unknown record type {qtype:?}; try A, AAAA, HTTPS or TXT"
     ))?;
@@ -215,14 +236,23 @@ fn why(cli: &Cli, name: &str, qtype: &str, whom: Whom, offline: bool) -> Result<
             .lines
             .take()
             .or_else(|| Files::in_state(&config.state_dir).lines(&rules.index));
-        let policy = policy::offline(&config, &rules.index)?;
-        let snapshot = app::snapshot(&config, rules, policy, &app::Run::default());
-        return cli.print(&explain::explain(&snapshot, lines.as_ref(), &whom, name, qtype)?);
+        let time = at.unwrap_or_else(Timestamp::now);
+        let parts = crate::policy::offline(&config, &rules.index, time)?;
+        let snapshot = app::snapshot(&config, rules, parts, &app::Run::default());
+        let asking = Asking {
+            snapshot: &snapshot,
+            present: &snapshot.present,
+            minute: u32::try_from(time.as_second() / 60).unwrap_or(0),
+            lines: lines.as_ref(),
+            whom: &whom,
+        };
+        return cli.print(&explain::explain(&asking, name, qtype)?);
     }
     match cli.ask(&Request::Why {
         name: name.to_owned(),
         qtype,
         whom,
+        at,
     })? {
         Response::Why(explanation) => cli.print(&*explanation),
         other => Err(unexpected(other)),

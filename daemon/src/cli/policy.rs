@@ -1,16 +1,11 @@
 //! `isigurtd policy export` and `apply`.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::Subcommand;
-use isigurt_blocklists::index::Index;
-use isigurt_core::policy::InForce;
 
 use super::{Cli, println_line, unexpected};
-use crate::config::Config;
 use crate::control::{Request, Response};
-use crate::policy;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -77,17 +72,4 @@ impl std::fmt::Display for Change {
             (false, false) => write!(out, "{}not applied (dry run)", self.difference),
         }
     }
-}
-
-/// The policy without the daemon: from the copy in the state folder.
-pub(super) fn offline(config: &Config, index: &Index) -> Result<Arc<InForce>, String> {
-    let file = policy::copy(&config.state_dir);
-    let policy = match std::fs::read_to_string(&file) {
-        Ok(text) => policy::read(&text).map_err(|error| format!("{}: {error}", file.display()))?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => policy::initial(config),
-        Err(error) => return Err(format!("{}: {error}", file.display())),
-    };
-    policy::ready(&policy, index)
-        .map(Arc::new)
-        .map_err(|error| format!("{}: {error}", file.display()))
 }

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use isigurt_blocklists::name::Name;
+use isigurt_core::policy::{Grant, Pause};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::explain::{self, Explanation, Whom};
-use crate::policy::Applied;
+use crate::explain::{Explanation, Whom};
+use crate::policy::{Applied, ChangeError, While};
 use crate::status::{Status, Watch};
 
 /// Longest line that is read, octets.
@@ -34,6 +36,48 @@ pub enum Request {
         /// For whom.
         #[serde(default)]
         whom: Whom,
+        /// When; now, where nothing is said.
+        #[serde(default)]
+        at: Option<Timestamp>,
+    },
+    /// Everything that is said for a while.
+    Said,
+    /// Pause somebody: `all`, a device, a profile or an address.
+    Pause {
+        /// Whom.
+        who: String,
+        /// How long; until somebody ends it, where nothing is said.
+        seconds: Option<u64>,
+    },
+    /// End a pause.
+    Resume {
+        /// Whose.
+        who: String,
+    },
+    /// Open something for somebody, for a while.
+    Grant {
+        /// For whom.
+        who: String,
+        /// What.
+        what: String,
+        /// How long.
+        seconds: u64,
+    },
+    /// End a grant.
+    Revoke {
+        /// Whose.
+        who: String,
+        /// What.
+        what: String,
+    },
+    /// Give minutes of today on top of a budget.
+    Give {
+        /// To whom.
+        who: String,
+        /// Of what.
+        what: String,
+        /// How many.
+        minutes: u16,
     },
     /// The policy in force.
     Export,
@@ -68,6 +112,8 @@ pub enum Response {
     },
     /// What changed.
     Applied(Applied),
+    /// Everything that is said for a while.
+    Said(While),
     /// Done.
     Done,
     /// How many answers went.
@@ -121,20 +167,15 @@ async fn one(stream: UnixStream, watch: &Watch) -> io::Result<()> {
     BufReader::new(from.take(LARGEST)).read_line(&mut line).await?;
     let response = match serde_json::from_str(&line) {
         Ok(Request::Status) => Response::Status(Box::new(watch.status())),
-        Ok(Request::Why { name, qtype, whom }) => {
-            let snapshot = watch.engine().snapshot();
-            let lines = watch.files().lines(&snapshot.index);
-            let explained = explain::explain(&snapshot, lines.as_ref(), &whom, &name, qtype);
-            let followed = explained.and_then(|mut explanation| {
-                let cache = watch.engine().cache();
-                explain::follow(&mut explanation, &snapshot, lines.as_ref(), &whom, cache)?;
-                Ok(explanation)
-            });
-            match followed {
-                Ok(explanation) => Response::Why(Box::new(explanation)),
-                Err(reason) => Response::Error { reason },
-            }
-        }
+        Ok(Request::Why {
+            name,
+            qtype,
+            whom,
+            at,
+        }) => match watch.why(&name, qtype, &whom, at) {
+            Ok(explanation) => Response::Why(Box::new(explanation)),
+            Err(reason) => Response::Error { reason },
+        },
         Ok(Request::FlushLog) => {
             let engine = watch.engine().clone();
             let _ = tokio::task::spawn_blocking(move || engine.log().flush()).await;
@@ -148,6 +189,16 @@ async fn one(stream: UnixStream, watch: &Watch) -> io::Result<()> {
             .household()
             .apply(watch.engine(), &text, dry_run)
             .map_or_else(|reason| Response::Error { reason }, Response::Applied),
+        Ok(
+            request @ (Request::Said
+            | Request::Pause { .. }
+            | Request::Resume { .. }
+            | Request::Grant { .. }
+            | Request::Revoke { .. }
+            | Request::Give { .. }),
+        ) => moment(watch, request).unwrap_or_else(|error| Response::Error {
+            reason: error.to_string(),
+        }),
         Ok(Request::Flush { name }) => match Name::parse(&name) {
             Ok(name) => Response::Flushed {
                 answers: watch.engine().cache().0.flush(name.as_ref()),
@@ -163,6 +214,54 @@ async fn one(stream: UnixStream, watch: &Watch) -> io::Result<()> {
     let mut octets = serde_json::to_vec(&response)?;
     octets.push(b'\n');
     to.write_all(&octets).await
+}
+
+/// What is said for a while: shown and changed.
+fn moment(watch: &Watch, request: Request) -> Result<Response, ChangeError> {
+    let (engine, household) = (watch.engine(), watch.household());
+    let after = |seconds: u64| {
+        let span = jiff::SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
+        let end = Timestamp::now().checked_add(span);
+        end.map_err(|_| ChangeError::Wrong("no such time will come".to_owned()))
+    };
+    let none = |there: bool, what: &str| {
+        if there {
+            Ok(())
+        } else {
+            Err(ChangeError::Wrong(format!("there is no such {what}")))
+        }
+    };
+    match request {
+        Request::Pause { who, seconds } => household.pause(
+            engine,
+            Pause {
+                who: household.who(engine, &who)?,
+                until: seconds.map(after).transpose()?,
+            },
+        )?,
+        Request::Resume { who } => {
+            none(household.resume(engine, &household.who(engine, &who)?)?, "pause")?;
+        }
+        Request::Grant { who, what, seconds } => {
+            let grant = Grant {
+                who: household.who(engine, &who)?,
+                what,
+                until: after(seconds)?,
+            };
+            household.grant(engine, grant)?;
+        }
+        Request::Revoke { who, what } => {
+            none(
+                household.revoke(engine, &household.who(engine, &who)?, &what)?,
+                "grant",
+            )?;
+        }
+        Request::Give { who, what, minutes } => {
+            household.give(engine, &household.who(engine, &who)?, &what, minutes)?;
+        }
+        _ => {} // only shown
+    }
+    Ok(Response::Said(household.said()))
 }
 
 /// Asks the daemon whose state is in `state_dir`.

@@ -9,7 +9,7 @@ use std::io::{self, BufReader, BufWriter, Read, Seek as _, Write};
 use std::path::{Path, PathBuf};
 
 use isigurt_core::cache::{Cache, Damaged};
-use isigurt_core::policy::{self, Decision};
+use isigurt_core::policy;
 use isigurt_core::snapshot::Snapshot;
 
 /// Octets of the checksum at the file's end (BLAKE3).
@@ -72,9 +72,7 @@ pub fn save(
         inner: BufWriter::new(out),
         hasher: blake3::Hasher::new(),
     };
-    let private = |name: isigurt_blocklists::name::NameRef<'_>| {
-        policy::decide(&snapshot.index, snapshot.policy.default_profile(), name, 1) == Decision::Helpline
-    };
+    let private = |name: isigurt_blocklists::name::NameRef<'_>| policy::is_helpline(&snapshot.index, name);
     let saved = cache.save(&mut out, wall_s, now_ms, private)?;
     let sum = out.hasher.finalize();
     out.inner.write_all(sum.as_bytes())?;

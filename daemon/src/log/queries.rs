@@ -82,12 +82,21 @@ impl Pen {
             return;
         };
         let client = (!anonymous).then(|| client.to_canonical());
-        let profile = snapshot.policy.name(done.profile);
-        let reason = done.because.map_or("", |because| because.text(&snapshot.index));
+        let profile = snapshot.policy.profile_at(done.profile);
+        let reason = done
+            .because
+            .map_or("", |because| because.text(&snapshot.index, profile));
         if self.pending.is_empty() {
             self.pending.extend_from_slice(&[0; 9]); // the marker's place
         }
-        record::write(&mut self.pending, done.kind, client, profile, reason, question);
+        record::write(
+            &mut self.pending,
+            done.kind,
+            client,
+            &profile.name,
+            reason,
+            question,
+        );
         self.records += 1;
     }
 

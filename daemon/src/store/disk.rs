@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Backend, StoreError};
+use super::{Backend, Record, StoreError};
 
 /// The open database.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Backend for Disk {
         Ok(self.records.get(key)?.map(|octets| octets.to_vec()))
     }
 
-    fn scan(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn scan(&self, prefix: &[u8]) -> Result<Vec<Record>, StoreError> {
         let found = self.records.scan_prefix(prefix);
         found
             .map(|record| {

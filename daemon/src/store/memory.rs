@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
 
-use super::{Backend, StoreError};
+use super::{Backend, Record, StoreError};
 
 /// The records.
 #[derive(Debug, Default)]
@@ -15,7 +15,7 @@ impl Backend for Memory {
         Ok(records.get(key).cloned())
     }
 
-    fn scan(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn scan(&self, prefix: &[u8]) -> Result<Vec<Record>, StoreError> {
         let records = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let found = records
             .range(prefix.to_vec()..)

@@ -39,12 +39,15 @@ pub enum StoreError {
     Record(String),
 }
 
+/// A key with its value.
+pub type Record = (Vec<u8>, Vec<u8>);
+
 /// Octets by key, in the order of keys, kept somewhere.
 pub trait Backend: Send + Sync + Debug {
     /// The value of a key.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
     /// All keys that begin so, with their values, in order.
-    fn scan(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError>;
+    fn scan(&self, prefix: &[u8]) -> Result<Vec<Record>, StoreError>;
     /// Puts and (`None`) removes, all or nothing; kept when it returns.
     fn commit(&self, changes: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<(), StoreError>;
 }

@@ -1,125 +1,94 @@
 //! The verdict: what applies to a name for the one who asks.
 //!
-//! Order, first match wins (CONTRACT "Order of decision", as far as the parts exist): helplines are never filtered; then what
-//! the profile allows, then what it denies; then the household's own lists; then ways round the filter; then services; then
-//! categories; else the profile's default. Within one step the most specific name wins.
+//! The order, first match wins (CONTRACT "Order of decision"), stands once, in [`order`]; [`decide`] is it with the quick
+//! look-up, [`verdict`] with the one that knows every rule. Within one step the most specific name wins.
 
+pub mod budget;
+mod error;
 mod in_force;
 pub mod model;
 mod names;
+mod present;
+mod ready;
+pub mod schedule;
+#[cfg(test)]
+mod tests;
 
-use isigurt_blocklists::index::{Hit, Index, TagId, TagKind, TagSet};
-use isigurt_blocklists::name::NameRef;
+use isigurt_blocklists::index::{Hit, Index, Outcome, Plain, TagId, TagKind, TagSet};
+use isigurt_blocklists::name::{Name, NameRef};
 use isigurt_blocklists::rule::Answer;
 
-pub use in_force::{InForce, PolicyError};
+pub use error::PolicyError;
+pub use in_force::{Clients, Device, Given, InForce, Surroundings};
 pub use names::{Names, NamesError};
+pub use present::{Grant, Off, Pause, Present, Standing, Who};
+pub use ready::{Budget, Profile, SafeHosts, SafeSearchHosts};
 
-/// Who is meant, and what is blocked for them.
-#[derive(Debug, Clone, Default)]
-pub struct Profile {
-    /// The profile's name.
-    pub name: String,
-    /// Its place in the policy.
-    pub place: u16,
-    /// Categories, services, own lists and bypass lists that are blocked.
-    pub blocked: TagSet,
-    /// Names that are allowed.
-    pub allow: Names,
-    /// Names that are blocked.
-    pub deny: Names,
-    /// Whether names that nothing is said about are blocked.
-    pub deny_rest: bool,
+/// The one who asks, with everything that is said about them.
+#[derive(Debug, Clone, Copy)]
+pub struct Client<'s> {
+    /// The policy in force.
+    pub policy: &'s InForce,
+    /// Their profile.
+    pub profile: &'s Profile,
+    /// Their device, where it is known.
+    pub device: Option<u32>,
+    /// What holds for them now.
+    pub standing: &'s Standing,
+    /// The day that budgets count, and the minute since 1970.
+    pub clock: (u16, u32),
 }
 
-/// What applies.
-#[derive(Debug)]
-pub enum Verdict<'i> {
-    /// A helpline: never filtered, never logged.
-    Helpline(Hit<'i>),
-    /// The profile allows it, with this line.
-    AllowedBy(&'i str),
-    /// The profile denies it, with this line.
-    DeniedBy(&'i str),
-    /// Blocked by this rule.
-    Blocked(Hit<'i>),
-    /// The profile allows nothing that it does not name.
-    NotAllowed,
-    /// Allowed; exceptions that won are kept for the explanation.
-    Allowed {
-        /// Exceptions without which the name would be blocked.
-        lifted: Vec<Hit<'i>>,
-        /// Prefixes of hashes that the name shares, which nobody has confirmed.
-        candidates: Vec<Hit<'i>>,
-        /// The household's own lists say so.
-        excepted: bool,
-    },
-}
-
-/// The verdict on a query for `name` and `qtype` under `profile`.
-pub fn verdict<'i>(index: &'i Index, profile: &'i Profile, name: NameRef<'_>, qtype: u16) -> Verdict<'i> {
-    let lists = of_lists(index, profile, name, qtype);
-    if let Verdict::Helpline(_) = lists {
-        return lists;
-    }
-    if let Some(line) = profile.allow.find(name) {
-        return Verdict::AllowedBy(line);
-    }
-    if let Some(line) = profile.deny.find(name) {
-        return Verdict::DeniedBy(line);
-    }
-    match lists {
-        Verdict::Allowed { excepted: false, .. } if profile.deny_rest => Verdict::NotAllowed,
-        lists => lists,
-    }
-}
-
-/// What the lists say.
-fn of_lists<'i>(index: &'i Index, profile: &Profile, name: NameRef<'_>, qtype: u16) -> Verdict<'i> {
-    let outcome = index.lookup(name, qtype);
-    if outcome.blocked.is_empty() {
-        return Verdict::Allowed {
-            lifted: outcome.lifted,
-            candidates: outcome.candidates,
-            excepted: outcome.excepted,
-        };
-    }
-    let mut best: Option<(u8, Hit<'i>)> = None;
-    for hit in outcome.blocked {
-        let Some(step) = kind(index, hit.tag).map(step) else {
-            continue;
-        };
-        if step == 0 {
-            return Verdict::Helpline(hit);
-        }
-        let better = best.as_ref().is_none_or(|(held, other)| {
-            (step, -i16::from(hit.specificity())) < (*held, -i16::from(other.specificity()))
-        });
-        if profile.blocked.contains(hit.tag) && better {
-            best = Some((step, hit));
+impl<'s> Client<'s> {
+    /// Everything about a device, or about clients that none is named for.
+    #[inline]
+    pub fn new(policy: &'s InForce, present: &'s Present, device: Option<u32>, minute: u32) -> Self {
+        let profile = device.map_or_else(|| policy.default_profile(), |device| policy.profile_of(device));
+        Self {
+            policy,
+            profile,
+            device,
+            standing: present.of(profile.place, device),
+            clock: (present.day, minute),
         }
     }
-    match best {
-        Some((_, hit)) => Verdict::Blocked(hit),
-        None => Verdict::Allowed {
-            lifted: outcome.lifted,
-            candidates: outcome.candidates,
-            excepted: outcome.excepted,
-        },
+
+    /// Everything about no device in particular of a profile.
+    pub fn of_profile(policy: &'s InForce, present: &'s Present, profile: &'s Profile, minute: u32) -> Self {
+        Self {
+            policy,
+            profile,
+            device: None,
+            standing: present.of(profile.place, None),
+            clock: (present.day, minute),
+        }
     }
 }
 
 /// What the line does with a query; why, [`verdict`] explains.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decision {
+pub enum Decision<'p> {
     /// A helpline: never filtered, never logged.
     Helpline,
     /// Blocked, with the answer that the rule asks for.
     Blocked(Because, Answer),
-    /// Allowed by the profile or by the household's own lists, wherever the name leads.
-    Excepted,
+    /// Allowed by the profile, by a grant or by the household's own lists, wherever the name leads.
+    Excepted(Opened),
+    /// A search engine's host, which leads to its safe search.
+    Rewritten(&'p Name),
     /// Allowed, if it leads to nothing that is blocked.
     Allowed,
+}
+
+/// What opens a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opened {
+    /// A grant.
+    Grant,
+    /// The profile's `allow`.
+    Allow,
+    /// An exception of the household's own lists.
+    Own,
 }
 
 /// For whose sake a name is blocked.
@@ -127,98 +96,280 @@ pub enum Decision {
 pub enum Because {
     /// This group of lists.
     List(TagId),
+    /// The mandatory national list.
+    Mandatory(TagId),
+    /// Somebody paused it.
+    Paused,
+    /// The schedule at this place of the profile.
+    Schedule(u8),
+    /// The budget at this place of the profile is used up.
+    Budget(u8),
     /// The profile denies it.
     Denied,
     /// The profile allows nothing that it does not name.
     NotAllowed,
     /// The answer points into a private network (DNS rebinding).
     Private,
+    /// It leads to safe search instead.
+    SafeSearch,
 }
 
 impl Because {
     /// For a person: the category, service or group, or what else it is.
-    pub fn text(self, index: &Index) -> &str {
+    pub fn text<'t>(self, index: &'t Index, profile: &'t Profile) -> &'t str {
         match self {
             Self::List(tag) => index
                 .tags()
                 .get(usize::from(tag.0))
                 .map_or("", |tag| tag.id.as_str()),
+            Self::Mandatory(_) => "national list",
+            Self::Paused => "paused",
+            Self::Schedule(place) => profile
+                .schedules
+                .get(usize::from(place))
+                .map_or("schedule", |schedule| schedule.label.as_str()),
+            Self::Budget(place) => profile
+                .budgets
+                .get(usize::from(place))
+                .map_or("time used up", |budget| budget.label.as_str()),
             Self::Denied => "denied",
             Self::NotAllowed => "not on the allow list",
             Self::Private => "private address in a public answer",
+            Self::SafeSearch => "safe search",
         }
     }
 }
 
-/// The decision on a query: what [`verdict`] comes to, the short way where only plain rules speak of the name. Allocates
-/// nothing there.
-#[inline]
-pub fn decide(index: &Index, profile: &Profile, name: NameRef<'_>, qtype: u16) -> Decision {
-    let lists = decide_lists(index, profile, name, qtype);
-    if lists == Decision::Helpline {
-        return lists;
+impl From<Off> for Because {
+    fn from(off: Off) -> Self {
+        match off {
+            Off::Paused => Self::Paused,
+            Off::Schedule(place) => Self::Schedule(place),
+        }
     }
-    if !profile.allow.is_empty() && profile.allow.find(name).is_some() {
-        return Decision::Excepted;
-    }
-    if !profile.deny.is_empty() && profile.deny.find(name).is_some() {
-        return Decision::Blocked(Because::Denied, Answer::Configured);
-    }
-    if profile.deny_rest && lists == Decision::Allowed {
-        return Decision::Blocked(Because::NotAllowed, Answer::Configured);
-    }
-    lists
 }
 
-/// Steps of the order of decision behind the helplines.
-const STEPS: [TagKind; 4] = [TagKind::Own, TagKind::Bypass, TagKind::Service, TagKind::Category];
+/// What the lists say about a name.
+#[allow(clippy::large_enum_variant)] // lives on the stack of one decision; a box would be an allocation a query
+enum Said<'i> {
+    Nothing,
+    /// Plain blocks, most specific first.
+    Plain(Plain),
+    /// Everything there is to know.
+    Full(Outcome<'i>),
+}
 
-fn decide_lists(index: &Index, profile: &Profile, name: NameRef<'_>, qtype: u16) -> Decision {
-    let matches = index.matches(name);
-    let expression = index.has_expression_for(name);
-    if matches.is_empty() && !expression {
-        return Decision::Allowed;
-    }
-    let plain = if expression {
-        None
-    } else {
-        index.plain(name.labels().count(), &matches)
-    };
-    let Some(plain) = plain else {
-        return match of_lists(index, profile, name, qtype) {
-            Verdict::Helpline(_) => Decision::Helpline,
-            Verdict::Blocked(hit) => Decision::Blocked(Because::List(hit.tag), hit.answer().clone()),
-            Verdict::Allowed { excepted: true, .. } => Decision::Excepted,
-            _ => Decision::Allowed,
+impl<'i> Said<'i> {
+    /// The short way where only plain rules speak of the name; allocates nothing there.
+    #[inline]
+    fn quick(index: &'i Index, name: NameRef<'_>, qtype: u16) -> Self {
+        let matches = index.matches(name);
+        let expression = index.has_expression_for(name);
+        if matches.is_empty() && !expression {
+            return Self::Nothing;
+        }
+        let plain = if expression {
+            None
+        } else {
+            index.plain(name.labels().count(), &matches)
         };
+        plain.map_or_else(|| Self::Full(index.lookup(name, qtype)), Self::Plain)
+    }
+
+    /// Whether one of these tags blocks the name.
+    fn any(&self, tags: &TagSet) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Plain(plain) => plain.iter().any(|(_, theirs)| theirs.intersects(tags)),
+            Self::Full(outcome) => outcome.blocked.iter().any(|hit| tags.contains(hit.tag)),
+        }
+    }
+
+    /// The most specific one of these tags that blocks the name.
+    fn first(&self, tags: &TagSet) -> Option<(TagId, Answer)> {
+        match self {
+            Self::Nothing => None,
+            Self::Plain(plain) => {
+                let tag = plain.iter().find_map(|(_, theirs)| theirs.and(tags).first())?;
+                Some((tag, Answer::Configured))
+            }
+            Self::Full(outcome) => {
+                let hit = outcome.blocked.iter().find(|hit| tags.contains(hit.tag))?;
+                Some((hit.tag, hit.answer().clone()))
+            }
+        }
+    }
+
+    fn excepted(&self) -> bool {
+        matches!(self, Self::Full(outcome) if outcome.excepted)
+    }
+}
+
+/// The decision on a query. Minutes of budgets are counted here. Allocates nothing where only plain rules speak of the name.
+#[inline]
+pub fn decide<'s>(index: &Index, client: &Client<'s>, name: NameRef<'_>, qtype: u16) -> Decision<'s> {
+    order(index, &Said::quick(index, name, qtype), client, name, true)
+}
+
+/// The order of decision. `counting`: whether the minute counts for budgets.
+fn order<'s>(
+    index: &Index,
+    said: &Said<'_>,
+    client: &Client<'s>,
+    name: NameRef<'_>,
+    counting: bool,
+) -> Decision<'s> {
+    let (profile, standing) = (client.profile, client.standing);
+    let listed = !matches!(said, Said::Nothing);
+    // 1 and 2: what nobody here can change.
+    if listed {
+        if said.any(&index.kind(TagKind::Helpline)) {
+            return Decision::Helpline;
+        }
+        if let Some((tag, answer)) = said.first(&index.kind(TagKind::Mandatory)) {
+            return Decision::Blocked(Because::Mandatory(tag), answer);
+        }
+    }
+    // 3 and 4: for a while.
+    if let Some(off) = standing.off {
+        return Decision::Blocked(off.into(), Answer::Configured);
+    }
+    if standing.grants(name, |tags| said.any(tags)) {
+        return Decision::Excepted(Opened::Grant);
+    }
+    // 5 and 6: by name.
+    if profile.allow.speak_of(name) {
+        return Decision::Excepted(Opened::Allow);
+    }
+    if profile.deny.speak_of(name) {
+        return Decision::Blocked(Because::Denied, Answer::Configured);
+    }
+    // 7 to 10: by lists.
+    if listed && let Some(decision) = by_lists(index, said, client, counting) {
+        return decision;
+    }
+    // 11 and 12.
+    if let Some(target) = profile.safe_search.as_ref().and_then(|hosts| hosts.target(name)) {
+        return Decision::Rewritten(target);
+    }
+    if let Some(place) = standing.allow_list {
+        return Decision::Blocked(Because::Schedule(place), Answer::Configured);
+    }
+    if profile.deny_rest {
+        return Decision::Blocked(Because::NotAllowed, Answer::Configured);
+    }
+    Decision::Allowed
+}
+
+/// Steps 7 to 10: the household's own lists and ways round the filter, budgets, services, categories.
+fn by_lists<'s>(index: &Index, said: &Said<'_>, client: &Client<'s>, counting: bool) -> Option<Decision<'s>> {
+    let (profile, standing) = (client.profile, client.standing);
+    let blocked_by = |kind: TagKind| {
+        let (tag, answer) = said.first(&profile.blocked.and(&index.kind(kind)))?;
+        Some(Decision::Blocked(Because::List(tag), answer))
+    };
+    if let Some(decision) = blocked_by(TagKind::Own).or_else(|| blocked_by(TagKind::Bypass)) {
+        return Some(decision);
+    }
+    let metered = !profile.metered.is_empty() && said.any(&profile.metered);
+    if metered && let Some(place) = used_up(said, client, false) {
+        return Some(Decision::Blocked(Because::Budget(place), Answer::Configured));
+    }
+    if let Some(decision) = blocked_by(TagKind::Service) {
+        return Some(decision);
+    }
+    if let Some(place) = standing.no_services
+        && said.any(&client.policy.services)
+    {
+        return Some(Decision::Blocked(Because::Schedule(place), Answer::Configured));
+    }
+    if let Some(decision) = blocked_by(TagKind::Category) {
+        return Some(decision);
+    }
+    if metered
+        && counting
+        && let Some(place) = used_up(said, client, true)
+    {
+        return Some(Decision::Blocked(Because::Budget(place), Answer::Configured));
+    }
+    said.excepted().then_some(Decision::Excepted(Opened::Own))
+}
+
+/// The place of a budget that the name needs and that is used up. `counting`: the minute is taken from all of them.
+fn used_up(said: &Said<'_>, client: &Client<'_>, counting: bool) -> Option<u8> {
+    let (day, minute) = client.clock;
+    let mut over = None;
+    for (place, budget) in (0..=u8::MAX).zip(&client.profile.budgets) {
+        if !said.any(&budget.tags) {
+            continue;
+        }
+        let meter = client
+            .policy
+            .meter(client.profile, client.device, usize::from(place));
+        let left = meter.is_none_or(|meter| {
+            if counting {
+                meter.take(day, minute, budget.minutes)
+            } else {
+                meter.peek(day, minute, budget.minutes)
+            }
+        });
+        if !left {
+            over = over.or(Some(place));
+        }
+    }
+    over
+}
+
+/// What applies, with what decided it.
+#[derive(Debug)]
+pub struct Verdict<'i> {
+    /// What the line does.
+    pub decision: Decision<'i>,
+    /// The rule that decided, if one did.
+    pub rule: Option<Hit<'i>>,
+    /// The line of the profile's own `allow` or `deny` that decided.
+    pub line: Option<&'i str>,
+    /// Exceptions without which the name would be blocked.
+    pub lifted: Vec<Hit<'i>>,
+    /// Prefixes of hashes that the name shares, which nobody has confirmed.
+    pub candidates: Vec<Hit<'i>>,
+}
+
+/// The verdict on a query; counts nothing.
+pub fn verdict<'i>(index: &'i Index, client: &Client<'i>, name: NameRef<'_>, qtype: u16) -> Verdict<'i> {
+    let said = Said::Full(index.lookup(name, qtype));
+    let decision = order(index, &said, client, name, false);
+    let mut outcome = match said {
+        Said::Full(outcome) => outcome,
+        Said::Nothing | Said::Plain(_) => Outcome::default(), // made full above
     };
     let helplines = index.kind(TagKind::Helpline);
-    if plain.iter().any(|(_, tags)| tags.intersects(&helplines)) {
-        return Decision::Helpline;
+    let deciding = |hit: &Hit<'_>| match &decision {
+        Decision::Helpline => helplines.contains(hit.tag),
+        Decision::Blocked(Because::List(tag) | Because::Mandatory(tag), _) => hit.tag == *tag,
+        _ => false,
+    };
+    let rule = outcome.blocked.iter().position(deciding);
+    let line = match &decision {
+        Decision::Excepted(Opened::Allow) => client.profile.allow.find(name),
+        Decision::Blocked(Because::Denied, _) => client.profile.deny.find(name),
+        _ => None,
+    };
+    Verdict {
+        rule: rule.map(|place| outcome.blocked.swap_remove(place)),
+        line,
+        decision,
+        lifted: outcome.lifted,
+        candidates: outcome.candidates,
     }
-    STEPS
-        .into_iter()
-        .find_map(|kind| {
-            let blocked = profile.blocked.and(&index.kind(kind));
-            plain.iter().find_map(|(_, tags)| tags.and(&blocked).first())
-        })
-        .map_or(Decision::Allowed, |tag| {
-            Decision::Blocked(Because::List(tag), Answer::Configured)
-        })
+}
+
+/// Whether a name is a helpline's: never filtered, never logged, for nobody.
+pub fn is_helpline(index: &Index, name: NameRef<'_>) -> bool {
+    Said::quick(index, name, 1).any(&index.kind(TagKind::Helpline))
 }
 
 /// The kind of a tag.
 pub fn kind(index: &Index, tag: TagId) -> Option<TagKind> {
     index.tags().get(usize::from(tag.0)).map(|tag| tag.kind)
-}
-
-/// The step of the order of decision that a kind of list belongs to.
-fn step(kind: TagKind) -> u8 {
-    match kind {
-        TagKind::Helpline => 0,
-        TagKind::Own => 1,
-        TagKind::Bypass => 2,
-        TagKind::Service => 3,
-        TagKind::Category => 4,
-    }
 }

@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::schedule::{Dates, Days, Hour, Mode};
+
 /// The whole policy.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -11,6 +13,9 @@ pub struct Policy {
     /// What holds for all.
     #[serde(default)]
     pub settings: Settings,
+    /// Days that schedules keep to or leave out, such as school holidays.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calendar: Vec<CalendarText>,
     /// What is blocked for whom.
     #[serde(default)]
     pub profile: Vec<ProfileText>,
@@ -26,6 +31,22 @@ pub struct Settings {
     /// The profile of devices that none is named for; may be left out where there is only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_profile: Option<String>,
+    /// Time zone of schedules and budgets (IANA name); that of the system where none is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    /// The hour at which the minutes of budgets begin anew; midnight where none is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_reset: Option<Hour>,
+}
+
+/// `[[calendar]]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CalendarText {
+    /// Its name, unique.
+    pub name: String,
+    /// Its days: `2026-12-24..2027-01-07`, `2026-11-28`.
+    pub days: Vec<Dates>,
 }
 
 /// `[[profile]]`.
@@ -52,6 +73,18 @@ pub struct ProfileText {
     /// What happens to names that nothing is said about.
     #[serde(default)]
     pub default: Otherwise,
+    /// Whether search engines are led to their hosts for safe search.
+    #[serde(default)]
+    pub safe_search: bool,
+    /// How much of YouTube is shown.
+    #[serde(default)]
+    pub youtube: Youtube,
+    /// When more is blocked than at other hours.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedule: Vec<ScheduleText>,
+    /// Minutes a day for services and categories.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub budget: Vec<BudgetText>,
 }
 
 fn yes() -> bool {
@@ -69,13 +102,96 @@ pub enum Otherwise {
     Deny,
 }
 
+/// How much of YouTube is shown: its restricted modes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Youtube {
+    /// Everything.
+    #[default]
+    Off,
+    /// Moderate restricted mode.
+    Moderate,
+    /// Strict restricted mode.
+    Strict,
+}
+
+/// `[[profile.schedule]]`: what is missing comes from `preset`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScheduleText {
+    /// What it is called; the preset, or the mode, where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Where the rest comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<Preset>,
+    /// The days that it begins on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<Days>,
+    /// The hour that it begins at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Hour>,
+    /// The hour that it ends at; the next day where that is not later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Hour>,
+    /// What it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// Holds on the days of this calendar alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only_on: Option<String>,
+    /// Does not hold on the days of this calendar.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_on: Option<String>,
+}
+
+/// Schedules that many families and schools want.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Preset {
+    /// Off from 21:00 to 07:00, daily.
+    Bedtime,
+    /// No services from 16:00 to 18:00, Monday to Friday.
+    Homework,
+    /// Only allowed names from 08:00 to 14:00, Monday to Friday.
+    Exam,
+}
+
+/// `[[profile.budget]]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetText {
+    /// What it is called; what it is about, where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What it is about: `service:youtube`, `category:games`.
+    pub what: Vec<String>,
+    /// Minutes a day, up to 1,440.
+    pub minutes: u16,
+    /// Whose minutes are counted together.
+    #[serde(default)]
+    pub per: Per,
+}
+
+/// Whose minutes are counted together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Per {
+    /// Each device has its own.
+    #[default]
+    Device,
+    /// All devices of the profile share them.
+    Profile,
+}
+
 /// `[[device]]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeviceText {
     /// Its name, unique.
     pub name: String,
-    /// How it is recognised: `ip:192.168.1.20`, `cidr:10.3.0.0/16`.
+    /// How it is recognised: `mac:aa:bb:cc:dd:ee:ff`, `ip:192.168.1.20`, `cidr:10.3.0.0/16`, `hostname:ana-tab`,
+    /// `client-id:ana`.
     #[serde(rename = "match")]
     pub matches: Vec<String>,
     /// The name of its profile.

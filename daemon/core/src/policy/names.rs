@@ -15,8 +15,26 @@ pub enum NamesError {
     #[error("{0:?}: {1}")]
     Name(String, NameError),
     /// No expression, or one that takes too much memory.
-    #[error("{0}")]
-    Expression(String),
+    #[error("{0}: {1}")]
+    Expression(String, String),
+}
+
+impl NamesError {
+    /// The line that is no rule, as it was written.
+    pub fn line(&self) -> Option<&str> {
+        match self {
+            Self::Name(line, _) => Some(line),
+            Self::Expression(line, _) => (!line.is_empty()).then_some(line),
+        }
+    }
+}
+
+fn expressions(sources: &[&str]) -> Result<RegexSet, regex::Error> {
+    RegexSetBuilder::new(sources)
+        .unicode(false)
+        .case_insensitive(true)
+        .size_limit(EXPRESSIONS)
+        .build()
 }
 
 /// Names with all below them, names alone, and expressions. Matching takes a look-up a label, and time linear in the name
@@ -58,13 +76,18 @@ impl Names {
             kept.0 &= alone; // the wider of two lines for one name
         }
         if !sources.is_empty() {
-            let expressions = RegexSetBuilder::new(sources)
-                .unicode(false)
-                .case_insensitive(true)
-                .size_limit(EXPRESSIONS)
-                .build()
-                .map_err(|error| NamesError::Expression(error.to_string()))?;
-            read.expressions = Some(expressions);
+            // Each by itself, so that the one that is wrong is named.
+            for source in &sources {
+                let wrong = |error: regex::Error| {
+                    let text = error.to_string().replace('\n', " ");
+                    NamesError::Expression(format!("/{source}/"), text)
+                };
+                expressions(&[source]).map_err(wrong)?;
+            }
+            let together = |error: regex::Error| {
+                NamesError::Expression("all expressions together".to_owned(), error.to_string())
+            };
+            read.expressions = Some(expressions(&sources).map_err(together)?);
         }
         Ok(read)
     }
@@ -76,20 +99,76 @@ impl Names {
 
     /// The line that speaks of `name`: the most specific name, else the first expression.
     pub fn find(&self, name: NameRef<'_>) -> Option<&str> {
+        if let Some(place) = self.named(name) {
+            return self.lines.get(place).map(String::as_str);
+        }
+        let expressions = self.expressions.as_ref()?;
+        let text = Text::of(name);
+        let first = expressions.matches(text.octets()).iter().next()?;
+        let place = self.places.get(first)?;
+        self.lines.get(*place).map(String::as_str)
+    }
+
+    /// Whether a line speaks of `name`. Allocates nothing.
+    #[inline]
+    pub fn speak_of(&self, name: NameRef<'_>) -> bool {
+        if self.lines.is_empty() {
+            return false;
+        }
+        self.named(name).is_some()
+            || self
+                .expressions
+                .as_ref()
+                .is_some_and(|expressions| expressions.is_match(Text::of(name).octets()))
+    }
+
+    /// The place of the most specific line with a name.
+    fn named(&self, name: NameRef<'_>) -> Option<usize> {
+        if self.by_name.is_empty() {
+            return None;
+        }
         let mut at = Some(name);
         while let Some(suffix) = at {
             if let Some(&(alone, place)) = self.by_name.get(suffix.wire())
                 && (!alone || suffix == name)
             {
-                return self.lines.get(place).map(String::as_str);
+                return Some(place);
             }
             at = suffix.parent();
         }
-        let expressions = self.expressions.as_ref()?;
-        let text = name.to_string();
-        let first = expressions.matches(text.as_bytes()).iter().next()?;
-        let place = self.places.get(first)?;
-        self.lines.get(*place).map(String::as_str)
+        None
+    }
+}
+
+/// A name as text on the stack: at most 255 octets, each of which takes up to four characters.
+struct Text {
+    octets: [u8; 1024],
+    length: usize,
+}
+
+impl Text {
+    fn of(name: NameRef<'_>) -> Self {
+        use std::fmt::Write as _;
+        let mut text = Self {
+            octets: [0; 1024],
+            length: 0,
+        };
+        let _ = write!(text, "{name}"); // what is too long does not come: see above
+        text
+    }
+
+    fn octets(&self) -> &[u8] {
+        self.octets.get(..self.length).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Write for Text {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        let end = self.length + text.len();
+        let place = self.octets.get_mut(self.length..end).ok_or(std::fmt::Error)?;
+        place.copy_from_slice(text.as_bytes());
+        self.length = end;
+        Ok(())
     }
 }
 

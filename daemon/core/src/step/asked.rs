@@ -9,7 +9,7 @@ use isigurt_blocklists::rule::{Answer, LocalRecord};
 
 use super::{Done, Job, Kind, Peer, Step, Transport};
 use crate::cache::{Cache, Entry, Found, Key, KeyRef, Near};
-use crate::policy::{self, Because, Decision, Profile};
+use crate::policy::{self, Because, Client, Decision};
 use crate::snapshot::{BlockAnswer, Snapshot};
 use crate::special::{self, Special};
 use crate::wire::finished::{Age, Finished};
@@ -22,7 +22,7 @@ use crate::wire::{flag, rcode, rtype};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked<'l> {
     pub(super) snapshot: &'l Snapshot,
-    pub(super) profile: &'l Profile,
+    pub(super) client: Client<'l>,
     pub(super) cache: &'l Cache,
     pub(super) peer: &'l Peer,
     pub(super) packet: &'l [u8],
@@ -41,10 +41,10 @@ pub(super) enum Onward {
     Permitted,
 }
 
-impl Asked<'_> {
+impl<'l> Asked<'l> {
     /// The decision on a name for the one who asks.
-    pub(super) fn decide(&self, name: NameRef<'_>) -> Decision {
-        policy::decide(&self.snapshot.index, self.profile, name, self.query.qtype)
+    pub(super) fn decide(&self, name: NameRef<'_>) -> Decision<'l> {
+        policy::decide(&self.snapshot.index, &self.client, name, self.query.qtype)
     }
 
     /// Answers local records and special-use names; `false` where the name is neither.
@@ -185,7 +185,7 @@ impl Asked<'_> {
         for name in &targets.names {
             match self.decide(name.as_ref()) {
                 Decision::Helpline => return None,
-                Decision::Excepted | Decision::Allowed => {}
+                Decision::Excepted(_) | Decision::Allowed | Decision::Rewritten(_) => {}
                 Decision::Blocked(because, answer) => {
                     return Some(self.barred_as(because, &answer, out));
                 }
@@ -196,7 +196,9 @@ impl Asked<'_> {
             targets::address(answer.wire(), |address| {
                 // Lists speak of addresses; what a profile says of names that nothing is said about does not.
                 match self.decide(AddressName::new(address).as_ref()) {
-                    Decision::Blocked(because @ Because::List(_), answer) => found = Some((because, answer)),
+                    Decision::Blocked(because @ (Because::List(_) | Because::Mandatory(_)), answer) => {
+                        found = Some((because, answer));
+                    }
                     _ => return false,
                 }
                 true
@@ -225,9 +227,10 @@ impl Asked<'_> {
         Ede {
             code: match because {
                 Because::Private => ede::FILTERED,
+                Because::Mandatory(_) => ede::CENSORED,
                 _ => self.snapshot.answers.site.ede(),
             },
-            text: because.text(&self.snapshot.index),
+            text: because.text(&self.snapshot.index, self.client.profile),
         }
     }
 
@@ -262,6 +265,18 @@ impl Asked<'_> {
             }
             Found::Stale(entry) => self.upstream(key, None, Some(entry)),
             Found::Missing => self.upstream(key, None, None),
+        }
+    }
+
+    /// A search engine's host: an alias of the one that enforces safe search, with its addresses. Other types have no data,
+    /// or a client could learn another way in from HTTPS records.
+    pub(super) fn rewritten(&self, near: &mut Near, target: &Name, out: &mut Vec<u8>) -> Step {
+        match self.query.qtype {
+            rtype::A | rtype::AAAA | rtype::CNAME => self.aliased(near, target, out),
+            _ => {
+                self.negative(rcode::NOERROR, None, out);
+                Step::Reply(blocked(Because::SafeSearch))
+            }
         }
     }
 

@@ -24,7 +24,9 @@ pub mod ede {
     pub const STALE_ANSWER: u16 = 3;
     /// Blocked by the operator.
     pub const BLOCKED: u16 = 15;
-    /// Filtered at the client's own wish.
+    /// Blocked because the law or an authority wants it.
+    pub const CENSORED: u16 = 16;
+    /// Filtered at the wish of the client or its household.
     pub const FILTERED: u16 = 17;
     /// The client may not ask here.
     pub const PROHIBITED: u16 = 18;

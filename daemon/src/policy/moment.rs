@@ -1,0 +1,216 @@
+//! What is said for a while: pauses, grants, minutes on top of budgets.
+
+use isigurt_blocklists::index::{TagKind, TagSet};
+use isigurt_core::policy::{Given, Grant, Names, Pause, Who};
+use isigurt_core::snapshot::Snapshot;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{ChangeError, Household, Inner, tables};
+use crate::dns::engine::Engine;
+use crate::store::Changes;
+
+/// Everything that is said for a while.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct While {
+    /// Who is paused.
+    pub pauses: Vec<Pause>,
+    /// What is open.
+    pub grants: Vec<Grant>,
+}
+
+/// A grant's key.
+pub(super) fn key(grant: &Grant) -> String {
+    format!("{}\n{}", grant.who, grant.what)
+}
+
+impl Household {
+    /// Everything that is said for a while.
+    pub fn said(&self) -> While {
+        let inner = self.lock();
+        While {
+            pauses: inner.pauses.clone(),
+            grants: inner.grants.clone(),
+        }
+    }
+
+    /// Whom somebody means who writes `all`, a name of a device or profile, or an address.
+    pub fn who(&self, engine: &Engine, text: &str) -> Result<Who, ChangeError> {
+        let snapshot = engine.snapshot();
+        let policy = &snapshot.policy;
+        if text == "all" {
+            return Ok(Who::All);
+        }
+        if policy.device(text).is_some() {
+            return Ok(Who::Device(text.to_owned()));
+        }
+        if policy.profile(text).is_some() {
+            return Ok(Who::Profile(text.to_owned()));
+        }
+        if let Ok(address) = text.parse()
+            && let Some(device) = snapshot.clients.device(address)
+        {
+            return Ok(Who::Device(policy.device_name(device).to_owned()));
+        }
+        Err(ChangeError::Missing {
+            kind: "device or profile",
+            name: text.to_owned(),
+        })
+    }
+
+    fn exists(who: &Who, snapshot: &Snapshot) -> Result<(), ChangeError> {
+        let (kind, name, there) = match who {
+            Who::All => return Ok(()),
+            Who::Profile(name) => ("profile", name, snapshot.policy.profile(name).is_some()),
+            Who::Device(name) => ("device", name, snapshot.policy.device(name).is_some()),
+        };
+        if there {
+            return Ok(());
+        }
+        Err(ChangeError::Missing {
+            kind,
+            name: name.clone(),
+        })
+    }
+
+    /// Puts a pause in force, in the place of an earlier one for the same.
+    pub fn pause(&self, engine: &Engine, pause: Pause) -> Result<(), ChangeError> {
+        Self::exists(&pause.who, &engine.snapshot())?;
+        let mut inner = self.lock();
+        let mut changes = Changes::default();
+        changes.put(&tables::PAUSES, &pause.who.to_string(), &pause);
+        self.commit(changes)?;
+        inner.pauses.retain(|other| other.who != pause.who);
+        inner.pauses.push(pause);
+        Self::hold(&inner, engine);
+        Ok(())
+    }
+
+    /// Ends a pause; `false` where there was none.
+    pub fn resume(&self, engine: &Engine, who: &Who) -> Result<bool, ChangeError> {
+        let mut inner = self.lock();
+        let before = inner.pauses.len();
+        let mut changes = Changes::default();
+        changes.remove(&tables::PAUSES, &who.to_string());
+        self.commit(changes)?;
+        inner.pauses.retain(|pause| pause.who != *who);
+        Self::hold(&inner, engine);
+        Ok(inner.pauses.len() < before)
+    }
+
+    /// Opens something for a while. `what`: `service:ID`, `category:ID`, `schedule`, a name as in `allow`, or the id of a
+    /// service alone.
+    pub fn grant(&self, engine: &Engine, mut grant: Grant) -> Result<Grant, ChangeError> {
+        let snapshot = engine.snapshot();
+        Self::exists(&grant.who, &snapshot)?;
+        grant.what = meant(&grant.what, &snapshot)?;
+        if grant.until <= Timestamp::now() {
+            return Err(ChangeError::Wrong("its end has passed already".to_owned()));
+        }
+        let mut inner = self.lock();
+        let mut changes = Changes::default();
+        changes.put(&tables::GRANTS, &key(&grant), &grant);
+        self.commit(changes)?;
+        inner.grants.retain(|other| key(other) != key(&grant));
+        inner.grants.push(grant.clone());
+        Self::hold(&inner, engine);
+        Ok(grant)
+    }
+
+    /// Ends a grant; `false` where there was none.
+    pub fn revoke(&self, engine: &Engine, who: &Who, what: &str) -> Result<bool, ChangeError> {
+        let what = meant(what, &engine.snapshot())?;
+        let mut inner = self.lock();
+        let before = inner.grants.len();
+        let mut changes = Changes::default();
+        changes.remove(&tables::GRANTS, &format!("{who}\n{what}"));
+        self.commit(changes)?;
+        inner
+            .grants
+            .retain(|grant| grant.who != *who || grant.what != what);
+        Self::hold(&inner, engine);
+        Ok(inner.grants.len() < before)
+    }
+
+    /// Gives minutes of today on top of the budgets that `what` (`service:ID` or `category:ID`) counts for.
+    pub fn give(&self, engine: &Engine, who: &Who, what: &str, minutes: u16) -> Result<(), ChangeError> {
+        let snapshot = engine.snapshot();
+        Self::exists(who, &snapshot)?;
+        let what = meant(what, &snapshot)?;
+        let tags = tags(&what, &snapshot).ok_or_else(|| {
+            ChangeError::Wrong(format!(
+                "{what:?} is not service:ID or category:ID, and no budget counts it"
+            ))
+        })?;
+        let mut inner = self.lock();
+        let (policy, day) = (&snapshot.policy, snapshot.present.day);
+        let given = match who {
+            Who::All => policy
+                .profiles()
+                .iter()
+                .map(|profile| policy.give(Given::Profile(profile), &tags, day, minutes))
+                .sum(),
+            Who::Profile(name) => policy.profile(name).map_or(0, |profile| {
+                policy.give(Given::Profile(profile), &tags, day, minutes)
+            }),
+            Who::Device(name) => policy.device(name).map_or(0, |device| {
+                policy.give(Given::Device(device), &tags, day, minutes)
+            }),
+        };
+        if given == 0 {
+            return Err(ChangeError::Wrong(format!("no budget of {who} counts {what}")));
+        }
+        self.keep_minutes(&mut inner, engine, Timestamp::now());
+        Ok(())
+    }
+
+    fn commit(&self, changes: Changes) -> Result<(), ChangeError> {
+        self.store
+            .commit(changes)
+            .map_err(|error| ChangeError::State(error.to_string()))
+    }
+
+    /// Has hold what is said.
+    fn hold(inner: &Inner, engine: &Engine) {
+        let snapshot = engine.snapshot();
+        engine.swap(Snapshot {
+            present: inner.present(&snapshot.policy, &snapshot.index, Timestamp::now()),
+            ..Snapshot::clone(&snapshot)
+        });
+    }
+}
+
+/// What a grant opens, in the form that it is kept in.
+fn meant(what: &str, snapshot: &Snapshot) -> Result<String, ChangeError> {
+    if what == "schedule" {
+        return Ok(what.to_owned());
+    }
+    let index = &snapshot.index;
+    match what.split_once(':') {
+        Some((kind @ ("service" | "category"), id)) => {
+            let tag = match kind {
+                "service" => index.tag(TagKind::Service, id),
+                _ => index.tag(TagKind::Category, id),
+            };
+            let missing = || ChangeError::Wrong(format!("there is no {kind} \"{id}\""));
+            tag.map(|_| what.to_owned()).ok_or_else(missing)
+        }
+        _ if index.tag(TagKind::Service, what).is_some() => Ok(format!("service:{what}")),
+        _ => Names::read(&[what.to_owned()])
+            .map(|_| what.to_owned())
+            .map_err(|error| ChangeError::Wrong(error.to_string())),
+    }
+}
+
+/// The tag that is meant.
+fn tags(what: &str, snapshot: &Snapshot) -> Option<TagSet> {
+    let (kind, id) = what.split_once(':')?;
+    let kind = match kind {
+        "service" => TagKind::Service,
+        "category" => TagKind::Category,
+        _ => return None,
+    };
+    let mut tags = TagSet::EMPTY;
+    tags.insert(snapshot.index.tag(kind, id)?);
+    Some(tags)
+}
