@@ -161,6 +161,15 @@ fn a_policy_that_cannot_be_enforced_changes_nothing_and_says_why() {
     let authority = Authority::start();
     let gateway = gateway(&authority);
     let child = "[[profile]]\nname = \"child\"\ncategories = [\"games\"]\n";
+    let device = |name: &str, mark: &str| {
+        format!("[[device]]\nname = \"{name}\"\nmatch = [\"{mark}\"]\nprofile = \"child\"\n")
+    };
+    let one_wrong_line = (0..5000).fold(child.to_owned(), |text, number| {
+        let (high, low) = (number / 250, number % 250);
+        let low = if number == 2500 { 300 } else { low };
+        let high = if number == 2500 { 9 } else { high };
+        text + &device(&format!("d{number}"), &format!("ip:10.0.{high}.{low}"))
+    });
     for (text, reason) in [
         ("", "no [[profile]]"),
         ("[[profile]]\n", "name"),
@@ -198,16 +207,35 @@ fn a_policy_that_cannot_be_enforced_changes_nothing_and_says_why() {
         ),
         (
             &format!(
-                "{child}[[device]]\nname = \"d\"\nmatch = [\"mac:aa:bb:cc:dd:ee:ff\"]\nprofile = \"child\"\n"
+                "{child}{}{}",
+                device("d", "mac:aa:bb:cc:dd:ee:ff"),
+                device("e", "mac:AA-BB-CC-DD-EE-FF")
             ),
-            "is not ip:ADDRESS",
+            "line 10: device \"e\": mac:AA-BB-CC-DD-EE-FF is the mark of device \"d\" already",
         ),
         (
             &format!(
-                "{child}[[device]]\nname = \"d\"\nmatch = [\"ip:10.0.0.1\", \"ip:::ffff:10.0.0.1\"]\nprofile = \"child\"\n"
+                "{child}{}{}",
+                device("d", "ip:10.0.0.1"),
+                device("e", "ip:::ffff:10.0.0.1")
             ),
-            "another device's already",
+            "device \"d\" already",
         ),
+        (
+            &format!(
+                "{child}[[profile.schedule]]\npreset = \"bedtime\"\n[[profile.schedule]]\nmode = \"no-services\"\nfrom = \"20:00\"\nto = \"22:00\"\n"
+            ),
+            "hold at the same hour",
+        ),
+        (
+            &format!("[settings]\ntime_zone = \"Europe/Atlantis\"\n{child}"),
+            "time_zone",
+        ),
+        (
+            &format!("{child}deny = [\"/((a{{500}}){{500}}){{50}}/\"]\n"),
+            "line 4: profile \"child\": /((a{500}){500}){50}/",
+        ),
+        (&one_wrong_line, "line 10006: device \"d2500\": \"ip:10.0.9.300\""),
     ] {
         let (done, said) = apply(&gateway, text, &[]);
         assert!(!done && said.contains(reason), "{text}\n{said}");

@@ -61,13 +61,19 @@ impl Household {
         let mut changes = Changes::default();
         let mut kept = HashMap::new();
         for (who, budget, reading) in snapshot.policy.readings(day) {
-            let Reading { day, used, bonus } = reading;
+            let Reading {
+                day,
+                minute,
+                used,
+                bonus,
+            } = reading;
             let key = format!("{who}\n{budget}");
             if inner.kept.1.remove(&key) != Some((used, bonus)) {
                 let used = Used {
                     who,
                     budget,
                     day,
+                    last: minute,
                     minutes: used,
                     bonus,
                 };
@@ -93,6 +99,7 @@ impl Household {
         for (key, used) in kept {
             let reading = Reading {
                 day: used.day,
+                minute: used.last,
                 used: used.minutes,
                 bonus: used.bonus,
             };

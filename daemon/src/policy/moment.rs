@@ -196,6 +196,9 @@ fn meant(what: &str, snapshot: &Snapshot) -> Result<String, ChangeError> {
             tag.map(|_| what.to_owned()).ok_or_else(missing)
         }
         _ if index.tag(TagKind::Service, what).is_some() => Ok(format!("service:{what}")),
+        _ if !what.contains('.') && !what.starts_with('/') => Err(ChangeError::Wrong(format!(
+            "there is no service \"{what}\"; write service:ID, category:ID, or a name such as example.org"
+        ))),
         _ => Names::read(&[what.to_owned()])
             .map(|_| what.to_owned())
             .map_err(|error| ChangeError::Wrong(error.to_string())),

@@ -37,6 +37,8 @@ pub(super) struct Used {
     pub(super) who: String,
     pub(super) budget: String,
     pub(super) day: u16,
+    /// The minute that was counted last, since 1970.
+    pub(super) last: u32,
     pub(super) minutes: u16,
     pub(super) bonus: u16,
 }

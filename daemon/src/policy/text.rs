@@ -6,7 +6,7 @@ use std::sync::Arc;
 use isigurt_blocklists::data;
 use isigurt_blocklists::index::Index;
 use isigurt_core::policy::model::{Otherwise, Policy, ProfileText, Youtube};
-use isigurt_core::policy::{Clients, PolicyError, Present};
+use isigurt_core::policy::{PolicyError, Present};
 use jiff::Timestamp;
 
 use super::{PROFILE, Parts, hosts, make};
@@ -101,7 +101,7 @@ pub fn offline(config: &Config, index: &Index, at: Timestamp) -> Result<Parts, S
     let zone = super::zone(&policy).map_err(|error| wrong(error.to_string()))?;
     let ready = make(&policy, index, &hosts(), None).map_err(|error| wrong(error.to_string()))?;
     Ok(Parts {
-        clients: Arc::new(Clients::default()),
+        clients: Arc::new(ready.clients(std::iter::empty())),
         present: Arc::new(Present::new(&ready, index, (&[], &[]), at, &zone)),
         policy: Arc::new(ready),
     })

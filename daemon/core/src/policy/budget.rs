@@ -20,6 +20,8 @@ pub struct Meter {
 pub struct Reading {
     /// The day that it is about, see [`Meter`].
     pub day: u16,
+    /// The minute that was counted last, since 1970.
+    pub minute: u32,
     /// Minutes used.
     pub used: u16,
     /// Minutes given on top.
@@ -39,7 +41,7 @@ impl Meter {
     /// A meter that goes on where another left off.
     pub fn from_reading(reading: Reading) -> Self {
         Self {
-            state: AtomicU64::new(pack(reading.day, 0, reading.used)),
+            state: AtomicU64::new(pack(reading.day, reading.minute, reading.used)),
             bonus: AtomicU32::new(u32::from(reading.day) << 16 | u32::from(reading.bonus)),
         }
     }
@@ -98,10 +100,12 @@ impl Meter {
 
     /// What it shows on this day.
     pub fn reading(&self, day: u16) -> Reading {
-        let (of, _, used) = unpack(self.state.load(Ordering::Relaxed));
+        let (of, minute, used) = unpack(self.state.load(Ordering::Relaxed));
+        let (minute, used) = if of == day { (minute, used) } else { (0, 0) };
         Reading {
             day,
-            used: if of == day { used } else { 0 },
+            minute,
+            used,
             bonus: self.bonus(day),
         }
     }

@@ -278,7 +278,12 @@ fn a_budget_is_used_up_by_minutes_and_begins_anew_with_its_day() {
 
     // A changed policy goes on with what was used; so does the next run.
     let day = Present::new(&force, &index, (&[], &[]), at(6), &TimeZone::UTC).day;
-    let reading = |used| Reading { day, used, bonus: 0 };
+    let reading = |minutes: i64, used| Reading {
+        day,
+        minute: u32::try_from(at(minutes).as_second() / 60).unwrap(),
+        used,
+        bonus: 0,
+    };
     let force = ready(&index, &text).unwrap();
     assert!(ask(&force, "Ana", "video.example", at(0)) && ask(&force, "Ana", "games.example", at(1)));
     let mut readings = force.readings(day);
@@ -287,12 +292,12 @@ fn a_budget_is_used_up_by_minutes_and_begins_anew_with_its_day() {
         (
             "device Ana".to_owned(),
             "time used up: video".to_owned(),
-            reading(1),
+            reading(0, 1),
         ),
         (
             "profile child".to_owned(),
             "time used up: games".to_owned(),
-            reading(1),
+            reading(1, 1),
         ),
     ];
     assert_eq!(readings, kept);
@@ -310,7 +315,7 @@ fn a_budget_is_used_up_by_minutes_and_begins_anew_with_its_day() {
             .iter()
             .all(|(who, budget, reading)| restarted.go_on(who, budget, *reading))
     );
-    assert!(!restarted.go_on("device gone", "time used up: video", reading(1)));
+    assert!(!restarted.go_on("device gone", "time used up: video", reading(0, 1)));
     assert!(ask(&restarted, "Ana", "video.example", at(2)));
     assert!(!ask(&restarted, "Ana", "video.example", at(3)));
 
