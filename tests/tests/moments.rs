@@ -1,5 +1,10 @@
 //! What holds for a while: hours of schedules, pauses, grants, minutes of budgets, safe search.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout
+)]
 
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};

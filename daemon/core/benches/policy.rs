@@ -3,7 +3,13 @@
 //!
 //! Look-up and decision are measured in turn, round after round, over the same names; the medians of their rounds are
 //! compared, so that what the machine does otherwise meets both alike.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, clippy::cast_precision_loss)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::cast_precision_loss
+)]
 
 #[path = "../../../blocklists/benches/support/names.rs"]
 mod names;
@@ -58,7 +64,11 @@ fn policy(random: &mut names::Random) -> (Policy, Vec<String>) {
     own.sort();
     let mut text = "[settings]\ndefault_profile = \"profile 0\"\n".to_owned();
     for number in 0..PROFILES {
-        let (allow, deny) = if number == 0 { own.split_at(OWN / 2) } else { own[..100].split_at(50) };
+        let (allow, deny) = if number == 0 {
+            own.split_at(OWN / 2)
+        } else {
+            own[..100].split_at(50)
+        };
         let _ = write!(
             text,
             "[[profile]]\nname = \"profile {number}\"\ncategories = [\"adult\"]\nallow = {allow:?}\ndeny = {deny:?}\n\

@@ -28,9 +28,9 @@ struct Which {
     /// Only what was blocked
     #[arg(long)]
     blocked: bool,
-    /// Only of this address
+    /// Only of this device, by name or address
     #[arg(long, value_name = "WHO")]
-    device: Option<std::net::IpAddr>,
+    device: Option<String>,
     /// Only of this long ago and later, such as 1h or 7d
     #[arg(long, value_name = "SPAN", default_value = "24h")]
     since: String,
@@ -48,9 +48,11 @@ pub(super) struct Top {
 impl Which {
     fn wants(&self, record: &Record) -> bool {
         (!self.blocked || record.verdict == "blocked")
-            && self
-                .device
-                .is_none_or(|device| record.client == Some(device.to_canonical()))
+            && self.device.as_ref().is_none_or(|who| {
+                let address = who.parse::<std::net::IpAddr>();
+                record.device == *who
+                    || address.is_ok_and(|address| record.client == Some(address.to_canonical()))
+            })
     }
 
     fn since_ms(&self) -> Result<u64, String> {

@@ -89,14 +89,16 @@ impl Pen {
         if self.pending.is_empty() {
             self.pending.extend_from_slice(&[0; 9]); // the marker's place
         }
-        record::write(
-            &mut self.pending,
-            done.kind,
+        let device = done.device.filter(|_| !anonymous);
+        let parts = record::Parts {
+            kind: done.kind,
             client,
-            &profile.name,
+            device: device.map_or("", |device| snapshot.policy.device_name(device)),
+            profile: &profile.name,
             reason,
             question,
-        );
+        };
+        record::write(&mut self.pending, &parts);
         self.records += 1;
     }
 

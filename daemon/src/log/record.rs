@@ -1,8 +1,9 @@
 //! One answered query as it is kept, and the octets for it.
 //!
 //! Octets come in runs: a marker (0, then milliseconds since 1970, 8 octets little-endian), then records of that time. A record:
-//! kind (1 octet, from 1), client address (length and octets; 0 where nobody is to know), name of the profile, reason (each
-//! length and octets), query name in wire format (length and octets), query type (2 octets, as on the wire).
+//! kind (1 octet, from 1), client address (length and octets; 0 where nobody is to know), names of the device and of the
+//! profile, reason (each length and octets), query name in wire format (length and octets), query type (2 octets, as on the
+//! wire). Version 1 had no device.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -22,6 +23,8 @@ pub struct Record {
     pub at_ms: u64,
     /// Who asked; `None` where nobody is to know.
     pub client: Option<IpAddr>,
+    /// The client's device; empty where it is none, or nobody is to know.
+    pub device: String,
     /// The client's profile.
     pub profile: String,
     /// The query name.
@@ -57,15 +60,28 @@ pub(super) fn marker(at_ms: u64) -> [u8; 9] {
     octets
 }
 
-/// Appends a record. `question` is that of the query: name in any letter case, type, class.
-pub(super) fn write(
-    out: &mut Vec<u8>,
-    kind: Kind,
-    client: Option<IpAddr>,
-    profile: &str,
-    reason: &str,
-    question: &[u8],
-) {
+/// What a record is made of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Parts<'p> {
+    pub(super) kind: Kind,
+    pub(super) client: Option<IpAddr>,
+    pub(super) device: &'p str,
+    pub(super) profile: &'p str,
+    pub(super) reason: &'p str,
+    /// Of the query: name in any letter case, type, class.
+    pub(super) question: &'p [u8],
+}
+
+/// Appends a record.
+pub(super) fn write(out: &mut Vec<u8>, parts: &Parts<'_>) {
+    let Parts {
+        kind,
+        client,
+        device,
+        profile,
+        reason,
+        question,
+    } = *parts;
     let Some((name, _)) = question.split_last_chunk::<4>() else {
         return;
     };
@@ -76,6 +92,7 @@ pub(super) fn write(
         Some(IpAddr::V6(address)) => part(out, &address.octets()),
         None => out.push(0),
     }
+    part(out, device.as_bytes());
     part(out, profile.as_bytes());
     part(out, reason.as_bytes());
     part(out, name);
@@ -88,8 +105,8 @@ fn part(out: &mut Vec<u8>, octets: &[u8]) {
     out.extend_from_slice(octets);
 }
 
-/// Reads records from octets that start with a marker; ends at the first that is none.
-pub(super) fn read(mut octets: &[u8]) -> Vec<Record> {
+/// Reads records of a version from octets that start with a marker; ends at the first that is none.
+pub(super) fn read(mut octets: &[u8], version: u32) -> Vec<Record> {
     let mut records = Vec::new();
     let mut at_ms = 0;
     while let Some((&first, rest)) = octets.split_first() {
@@ -101,7 +118,7 @@ pub(super) fn read(mut octets: &[u8]) -> Vec<Record> {
             octets = rest;
             continue;
         }
-        let Some((record, rest)) = one(first, rest, at_ms) else {
+        let Some((record, rest)) = one(first, rest, at_ms, version) else {
             break;
         };
         records.push(record);
@@ -110,9 +127,14 @@ pub(super) fn read(mut octets: &[u8]) -> Vec<Record> {
     records
 }
 
-fn one(kind: u8, octets: &[u8], at_ms: u64) -> Option<(Record, &[u8])> {
+fn one(kind: u8, octets: &[u8], at_ms: u64, version: u32) -> Option<(Record, &[u8])> {
     let kind = *Kind::ALL.get(usize::from(kind) - 1)?;
     let (client, octets) = next(octets)?;
+    let (device, octets) = if version > 1 {
+        next(octets)?
+    } else {
+        (&[][..], octets)
+    };
     let (profile, octets) = next(octets)?;
     let (reason, octets) = next(octets)?;
     let (name, octets) = next(octets)?;
@@ -126,6 +148,7 @@ fn one(kind: u8, octets: &[u8], at_ms: u64) -> Option<(Record, &[u8])> {
     let record = Record {
         at_ms,
         client,
+        device: String::from_utf8_lossy(device).into_owned(),
         profile: String::from_utf8_lossy(profile).into_owned(),
         name: Name::from_wire(name).ok()?.to_string(),
         qtype: rdata::rtype_name(qtype),
@@ -157,6 +180,10 @@ impl fmt::Display for Record {
         if !self.reason.is_empty() {
             write!(out, " ({})", self.reason)?;
         }
-        write!(out, " [{}]", self.profile)
+        if self.device.is_empty() {
+            write!(out, " [{}]", self.profile)
+        } else {
+            write!(out, " [{}, {}]", self.device, self.profile)
+        }
     }
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::record::{self, Record};
 
 const MAGIC: &[u8; 8] = b"ISGTQLOG";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// A file that is larger is followed by another, octets.
 const LARGE: u64 = 8 << 20;
 /// No block holds more, octets.
@@ -134,8 +134,8 @@ pub fn read(folder: &Path, since_ms: u64, mut each: impl FnMut(Record)) -> io::R
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue, // cleared meanwhile
             Err(error) => return Err(error),
         };
-        blocks(io::BufReader::new(file), |octets| {
-            for record in record::read(octets) {
+        blocks(io::BufReader::new(file), |octets, version| {
+            for record in record::read(octets, version) {
                 if record.at_ms >= since_ms {
                     each(record);
                 }
@@ -145,19 +145,22 @@ pub fn read(folder: &Path, since_ms: u64, mut each: impl FnMut(Record)) -> io::R
     Ok(())
 }
 
-/// Hands the records' octets of each whole block on.
-fn blocks(mut file: impl Read, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+/// Hands the records' octets of each whole block on, with the file's version.
+fn blocks(mut file: impl Read, mut each: impl FnMut(&[u8], u32)) -> io::Result<()> {
     let mut head = [0; 12];
     let whole = |outcome: io::Result<()>| match outcome {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
         Err(error) => Err(error),
     };
-    if !whole(file.read_exact(&mut head))?
-        || !head.starts_with(MAGIC)
-        || !head.ends_with(&VERSION.to_le_bytes())
-    {
+    if !whole(file.read_exact(&mut head))? || !head.starts_with(MAGIC) {
         return Ok(());
+    }
+    let version = head
+        .last_chunk()
+        .map_or(0, |version| u32::from_le_bytes(*version));
+    if !(1..=VERSION).contains(&version) {
+        return Ok(()); // of a later program
     }
     while whole(file.read_exact(&mut head))? {
         let mut numbers = head
@@ -183,7 +186,7 @@ fn blocks(mut file: impl Read, mut each: impl FnMut(&[u8])) -> io::Result<()> {
         let Ok(records) = lz4_flex::block::decompress(&octets, length as usize) else {
             break;
         };
-        each(&records);
+        each(&records, version);
     }
     Ok(())
 }
@@ -203,16 +206,36 @@ mod tests {
                 .wire()
                 .to_vec();
             question.extend([0, 28, 0, 1]);
-            record::write(
-                &mut octets,
-                Kind::Blocked,
-                Some([10, 0, 0, 7].into()),
-                "child",
-                "adult",
-                &question,
-            );
+            let parts = record::Parts {
+                kind: Kind::Blocked,
+                client: Some([10, 0, 0, 7].into()),
+                device: "Ana's tablet",
+                profile: "child",
+                reason: "adult",
+                question: &question,
+            };
+            record::write(&mut octets, &parts);
         }
         octets
+    }
+
+    #[test]
+    fn files_of_the_first_version_are_read_on() {
+        // As the first version wrote it: no device.
+        let mut octets = record::marker(7).to_vec();
+        octets.extend(b"\x04\x04\x0a\x00\x00\x07\x05child\x05adult\x0b\x01a\x07example\x00\x00\x1c");
+        let records = record::read(&octets, 1);
+        let read: Vec<(&str, &str, &str)> = records
+            .iter()
+            .map(|record| {
+                (
+                    record.device.as_str(),
+                    record.profile.as_str(),
+                    record.name.as_str(),
+                )
+            })
+            .collect();
+        assert_eq!(read, [("", "child", "a.example")]);
     }
 
     fn names(folder: &Path, since_ms: u64) -> Vec<String> {
@@ -247,6 +270,7 @@ mod tests {
             Record {
                 at_ms: 5_000,
                 client: Some([10, 0, 0, 7].into()),
+                device: "Ana's tablet".into(),
                 profile: "child".into(),
                 name: "a.example".into(),
                 qtype: "AAAA".into(),
@@ -269,7 +293,7 @@ mod tests {
         assert_eq!(count(), 2);
         write(2_600, 1 << 30);
         assert_eq!(count(), 2, "the first ended at 1,500, more than a second ago");
-        write(2_700, 70);
+        write(2_700, 90);
         assert_eq!(count(), 2, "room for one of the older and the new one");
         std::fs::write(folder.path().join("notes.txt"), b"kept").unwrap();
         write(9_000, 1);
@@ -280,12 +304,14 @@ mod tests {
     proptest! {
         #[test]
         fn any_octets_are_read_without_panic(octets in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = record::read(&octets);
-            let _ = blocks(octets.as_slice(), |_| {});
+            for version in 0..3 {
+                let _ = record::read(&octets, version);
+            }
+            let _ = blocks(octets.as_slice(), |_, _| {});
             let mut file = MAGIC.to_vec();
             file.extend(VERSION.to_le_bytes());
             file.extend(octets);
-            let _ = blocks(file.as_slice(), |records| { record::read(records); });
+            let _ = blocks(file.as_slice(), |records, version| { record::read(records, version); });
         }
     }
 }
