@@ -279,6 +279,7 @@ impl App {
         for listener in edges.web {
             doors.push(tokio::spawn(web::serve(
                 stream(listener).map_err(|error| listen_error("web UI on", error))?,
+                web::Site { watch: watch.clone() },
             )));
         }
         let control: UnixListener = control::bind(&config.state_dir)

@@ -52,7 +52,7 @@ impl Whom {
 }
 
 /// What applies to a name, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Explanation {
     /// The name, canonical.
     pub name: String,
@@ -75,6 +75,7 @@ pub struct Explanation {
     pub because: Option<String>,
     /// When that ends.
     #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub until: Option<Timestamp>,
     /// The host that it leads to instead, for safe search.
     #[serde(default)]
@@ -88,7 +89,7 @@ pub struct Explanation {
 }
 
 /// A rule with its place.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RuleText {
     /// Which names it speaks of.
     pub rule: String,
@@ -99,6 +100,7 @@ pub struct RuleText {
     /// Line in it; unknown where the file of lines is missing.
     pub line: Option<u32>,
     /// `category`, `service`, `own`, `bypass` or `helpline`.
+    #[schema(value_type = String)]
     pub kind: TagKind,
     /// Category or service.
     pub category: String,

@@ -13,7 +13,7 @@ use crate::policy::Household;
 use crate::sync::{Files, ListStatus};
 
 /// How the daemon stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Status {
     /// Program version.
     pub version: String,
@@ -24,8 +24,10 @@ pub struct Status {
     /// Seconds since the start.
     pub uptime_s: u64,
     /// Addresses served.
+    #[schema(value_type = Vec<String>)]
     pub listen: Vec<SocketAddr>,
     /// Upstream servers, and whether the last query to each was answered.
+    #[schema(value_type = Vec<Vec<serde_json::Value>>)]
     pub upstreams: Vec<(String, bool)>,
     /// Rules in force.
     pub rules: u64,

@@ -15,7 +15,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::explain::{Explanation, Whom};
-use crate::policy::{Applied, ChangeError, While};
+use crate::policy::{Applied, Author, ChangeError, While};
 use crate::status::{Status, Watch};
 
 /// Longest line that is read, octets.
@@ -219,6 +219,7 @@ async fn one(stream: UnixStream, watch: &Watch) -> io::Result<()> {
 /// What is said for a while: shown and changed.
 fn moment(watch: &Watch, request: Request) -> Result<Response, ChangeError> {
     let (engine, household) = (watch.engine(), watch.household());
+    let author = Author::console();
     let after = |seconds: u64| {
         let span = jiff::SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
         let end = Timestamp::now().checked_add(span);
@@ -234,13 +235,17 @@ fn moment(watch: &Watch, request: Request) -> Result<Response, ChangeError> {
     match request {
         Request::Pause { who, seconds } => household.pause(
             engine,
+            &author,
             Pause {
                 who: household.who(engine, &who)?,
                 until: seconds.map(after).transpose()?,
             },
         )?,
         Request::Resume { who } => {
-            none(household.resume(engine, &household.who(engine, &who)?)?, "pause")?;
+            none(
+                household.resume(engine, &author, &household.who(engine, &who)?)?,
+                "pause",
+            )?;
         }
         Request::Grant { who, what, seconds } => {
             let grant = Grant {
@@ -248,16 +253,16 @@ fn moment(watch: &Watch, request: Request) -> Result<Response, ChangeError> {
                 what,
                 until: after(seconds)?,
             };
-            household.grant(engine, grant)?;
+            household.grant(engine, &author, grant)?;
         }
         Request::Revoke { who, what } => {
             none(
-                household.revoke(engine, &household.who(engine, &who)?, &what)?,
+                household.revoke(engine, &author, &household.who(engine, &who)?, &what)?,
                 "grant",
             )?;
         }
         Request::Give { who, what, minutes } => {
-            household.give(engine, &household.who(engine, &who)?, &what, minutes)?;
+            household.give(engine, &author, &household.who(engine, &who)?, &what, minutes)?;
         }
         _ => {} // only shown
     }

@@ -49,7 +49,7 @@ struct Counters {
 }
 
 /// Queries since the start, by what became of them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Counts {
     /// All packets.
     pub queries: u64,

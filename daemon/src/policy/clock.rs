@@ -13,7 +13,7 @@ use isigurt_core::snapshot::Snapshot;
 use jiff::Timestamp;
 
 use super::tables::{self, Used};
-use super::{Household, Inner};
+use super::{Event, Household, Inner};
 use crate::dns::engine::Engine;
 use crate::store::Changes;
 
@@ -43,6 +43,7 @@ impl Household {
                 present,
                 ..Snapshot::clone(&snapshot)
             });
+            self.tell(Event::Moments);
         }
         let since = now.as_second() - inner.kept.0.as_second();
         if !(0..KEEP_S).contains(&since) {

@@ -8,11 +8,13 @@
 
 mod clock;
 mod moment;
+mod requests;
 mod tables;
 mod text;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use isigurt_blocklists::data;
@@ -25,6 +27,7 @@ use isigurt_core::snapshot::Snapshot;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast;
 
 use crate::config::Config;
 use crate::dns::engine::Engine;
@@ -32,6 +35,7 @@ use crate::store::Store;
 
 pub use clock::tick;
 pub use moment::While;
+pub use requests::{Answer, Request};
 pub use text::{copy, initial, offline, read};
 
 /// Name of the profile that everybody has where no policy was applied.
@@ -89,6 +93,21 @@ pub struct Household {
     store: Store,
     hosts: SafeSearchHosts,
     inner: Mutex<Inner>,
+    events: broadcast::Sender<Event>,
+}
+
+/// What changed, for those who watch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Event {
+    /// Profiles, devices, settings or calendars.
+    Policy,
+    /// Pauses and grants, or what schedules say.
+    Moments,
+    /// Requests for access.
+    Requests,
+    /// Which device has which address.
+    Network,
 }
 
 #[derive(Debug)]
@@ -99,6 +118,8 @@ struct Inner {
     applied: Option<Arc<Policy>>,
     pauses: Vec<Pause>,
     grants: Vec<Grant>,
+    /// In the order of their numbers.
+    requests: Vec<Request>,
     known: Arc<Known>,
     zone: TimeZone,
     /// When the clock was looked at last.
@@ -140,9 +161,9 @@ impl Household {
     pub fn new(store: Store, config: &Config) -> Result<Self, String> {
         let failed = |error: crate::store::StoreError| error.to_string();
         let applied = tables::read(&store).map_err(failed)?;
-        let all = |records: Vec<(String, _)>| records.into_iter().map(|(_, record)| record).collect();
         let pauses = store.all(&tables::PAUSES).map_err(failed)?;
         let grants = store.all(&tables::GRANTS).map_err(failed)?;
+        let requests = store.all(&tables::REQUESTS).map_err(failed)?;
         let initial = Arc::new(initial(config));
         let zone = zone(applied.as_ref().unwrap_or(&initial)).unwrap_or_else(|error| {
             tracing::error!(%error, "schedules are kept in the time zone of the system");
@@ -150,11 +171,13 @@ impl Household {
         });
         Ok(Self {
             hosts: hosts(),
+            events: broadcast::channel(64).0,
             inner: Mutex::new(Inner {
                 initial,
                 applied: applied.map(Arc::new),
                 pauses: all_of(pauses),
-                grants: all(grants),
+                grants: all_of(grants),
+                requests: all_of(requests),
                 known: Arc::default(),
                 zone,
                 looked: Timestamp::now(),
@@ -162,6 +185,20 @@ impl Household {
             }),
             store,
         })
+    }
+
+    /// The state folder.
+    pub fn folder(&self) -> &Path {
+        self.store.folder()
+    }
+
+    /// What changes from now on.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    fn tell(&self, event: Event) {
+        let _ = self.events.send(event); // nobody may be watching
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -214,6 +251,12 @@ impl Household {
         text::written(&self.policy())
     }
 
+    /// Whether a policy could be put in force.
+    pub fn check(&self, engine: &Engine, policy: &Policy) -> Result<(), ChangeError> {
+        self.strict(policy, &engine.snapshot(), None)?;
+        Ok(())
+    }
+
     /// Replaces the policy, all or nothing; `dry_run` only says what would change.
     pub fn apply(&self, engine: &Engine, text: &str, dry_run: bool) -> Result<Applied, String> {
         let policy = read(text)?;
@@ -224,7 +267,7 @@ impl Household {
         if dry_run {
             self.strict(&policy, &engine.snapshot(), None).map_err(placed)?;
         } else {
-            self.put(&mut inner, engine, policy)
+            self.put(&mut inner, engine, &Author::console(), policy)
                 .map_err(|error| error.told(|error| text::placed(text, error)))?;
         }
         Ok(Applied {
@@ -238,13 +281,14 @@ impl Household {
     pub fn change<T>(
         &self,
         engine: &Engine,
+        author: &Author,
         change: impl FnOnce(&mut Policy) -> Result<T, ChangeError>,
     ) -> Result<T, ChangeError> {
         let mut inner = self.lock();
         let mut policy = Policy::clone(inner.policy());
         let outcome = change(&mut policy)?;
         if policy != **inner.policy() {
-            self.put(&mut inner, engine, policy)?;
+            self.put(&mut inner, engine, author, policy)?;
         }
         Ok(outcome)
     }
@@ -267,13 +311,20 @@ impl Household {
         Ok((InForce::new(policy, &surroundings)?, zone))
     }
 
-    fn put(&self, inner: &mut Inner, engine: &Engine, policy: Policy) -> Result<(), ChangeError> {
+    fn put(
+        &self,
+        inner: &mut Inner,
+        engine: &Engine,
+        author: &Author,
+        policy: Policy,
+    ) -> Result<(), ChangeError> {
         let snapshot = engine.snapshot();
         let (ready, zone) = self.strict(&policy, &snapshot, Some(&snapshot.policy))?;
         self.store
             .commit(tables::write(inner.applied.as_deref(), &policy))
             .map_err(|error| ChangeError::State(error.to_string()))?;
         tracing::info!(
+            by = author.who,
             profiles = policy.profile.len(),
             devices = policy.device.len(),
             "policy changed"
@@ -282,6 +333,7 @@ impl Household {
         inner.applied = Some(Arc::new(policy));
         let parts = inner.parts(ready, &snapshot.index);
         engine.swap(parts.into(&snapshot));
+        self.tell(Event::Policy);
         if let Err(error) = text::write_copy(self.store.folder(), inner.policy()) {
             tracing::warn!(%error, "the copy of the policy is not written");
         }
@@ -297,6 +349,7 @@ impl Household {
             clients: inner.clients(&snapshot.policy),
             ..Snapshot::clone(&snapshot)
         });
+        self.tell(Event::Network);
     }
 
     /// What the network tells about addresses.
@@ -319,6 +372,25 @@ fn all_of<T>(records: Vec<(String, T)>) -> Vec<T> {
     records.into_iter().map(|(_, record)| record).collect()
 }
 
+/// Who changes something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Author {
+    /// The account or token; `console` for the commands.
+    pub who: String,
+    /// The address that it came from; empty for the commands.
+    pub from: String,
+}
+
+impl Author {
+    /// Somebody at the console.
+    pub fn console() -> Self {
+        Self {
+            who: "console".to_owned(),
+            from: String::new(),
+        }
+    }
+}
+
 /// Why a change is not made.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
@@ -330,12 +402,18 @@ pub enum ChangeError {
         /// Its name.
         name: String,
     },
+    /// Somebody changed it meanwhile.
+    #[error("it was changed meanwhile; look at it again")]
+    Stale,
     /// Something else has the name, or still needs it.
     #[error("{0}")]
     Conflict(String),
     /// The policy would not be right.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// It is asked for too often.
+    #[error("{0}")]
+    TooMany(String),
     /// What is asked for makes no sense.
     #[error("{0}")]
     Wrong(String),

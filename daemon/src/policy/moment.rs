@@ -6,12 +6,12 @@ use isigurt_core::snapshot::Snapshot;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{ChangeError, Household, Inner, tables};
+use super::{Author, ChangeError, Event, Household, Inner, tables};
 use crate::dns::engine::Engine;
 use crate::store::Changes;
 
 /// Everything that is said for a while.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct While {
     /// Who is paused.
     pub pauses: Vec<Pause>,
@@ -74,7 +74,7 @@ impl Household {
     }
 
     /// Puts a pause in force, in the place of an earlier one for the same.
-    pub fn pause(&self, engine: &Engine, pause: Pause) -> Result<(), ChangeError> {
+    pub fn pause(&self, engine: &Engine, author: &Author, pause: Pause) -> Result<(), ChangeError> {
         Self::exists(&pause.who, &engine.snapshot())?;
         let mut inner = self.lock();
         let mut changes = Changes::default();
@@ -82,25 +82,25 @@ impl Household {
         self.commit(changes)?;
         inner.pauses.retain(|other| other.who != pause.who);
         inner.pauses.push(pause);
-        Self::hold(&inner, engine);
+        self.hold(&inner, engine);
         Ok(())
     }
 
     /// Ends a pause; `false` where there was none.
-    pub fn resume(&self, engine: &Engine, who: &Who) -> Result<bool, ChangeError> {
+    pub fn resume(&self, engine: &Engine, author: &Author, who: &Who) -> Result<bool, ChangeError> {
         let mut inner = self.lock();
         let before = inner.pauses.len();
         let mut changes = Changes::default();
         changes.remove(&tables::PAUSES, &who.to_string());
         self.commit(changes)?;
         inner.pauses.retain(|pause| pause.who != *who);
-        Self::hold(&inner, engine);
+        self.hold(&inner, engine);
         Ok(inner.pauses.len() < before)
     }
 
     /// Opens something for a while. `what`: `service:ID`, `category:ID`, `schedule`, a name as in `allow`, or the id of a
     /// service alone.
-    pub fn grant(&self, engine: &Engine, mut grant: Grant) -> Result<Grant, ChangeError> {
+    pub fn grant(&self, engine: &Engine, author: &Author, mut grant: Grant) -> Result<Grant, ChangeError> {
         let snapshot = engine.snapshot();
         Self::exists(&grant.who, &snapshot)?;
         grant.what = meant(&grant.what, &snapshot)?;
@@ -113,12 +113,18 @@ impl Household {
         self.commit(changes)?;
         inner.grants.retain(|other| key(other) != key(&grant));
         inner.grants.push(grant.clone());
-        Self::hold(&inner, engine);
+        self.hold(&inner, engine);
         Ok(grant)
     }
 
     /// Ends a grant; `false` where there was none.
-    pub fn revoke(&self, engine: &Engine, who: &Who, what: &str) -> Result<bool, ChangeError> {
+    pub fn revoke(
+        &self,
+        engine: &Engine,
+        author: &Author,
+        who: &Who,
+        what: &str,
+    ) -> Result<bool, ChangeError> {
         let what = meant(what, &engine.snapshot())?;
         let mut inner = self.lock();
         let before = inner.grants.len();
@@ -128,12 +134,19 @@ impl Household {
         inner
             .grants
             .retain(|grant| grant.who != *who || grant.what != what);
-        Self::hold(&inner, engine);
+        self.hold(&inner, engine);
         Ok(inner.grants.len() < before)
     }
 
     /// Gives minutes of today on top of the budgets that `what` (`service:ID` or `category:ID`) counts for.
-    pub fn give(&self, engine: &Engine, who: &Who, what: &str, minutes: u16) -> Result<(), ChangeError> {
+    pub fn give(
+        &self,
+        engine: &Engine,
+        author: &Author,
+        who: &Who,
+        what: &str,
+        minutes: u16,
+    ) -> Result<(), ChangeError> {
         let snapshot = engine.snapshot();
         Self::exists(who, &snapshot)?;
         let what = meant(what, &snapshot)?;
@@ -164,19 +177,20 @@ impl Household {
         Ok(())
     }
 
-    fn commit(&self, changes: Changes) -> Result<(), ChangeError> {
+    pub(super) fn commit(&self, changes: Changes) -> Result<(), ChangeError> {
         self.store
             .commit(changes)
             .map_err(|error| ChangeError::State(error.to_string()))
     }
 
     /// Has hold what is said.
-    fn hold(inner: &Inner, engine: &Engine) {
+    fn hold(&self, inner: &Inner, engine: &Engine) {
         let snapshot = engine.snapshot();
         engine.swap(Snapshot {
             present: inner.present(&snapshot.policy, &snapshot.index, Timestamp::now()),
             ..Snapshot::clone(&snapshot)
         });
+        self.tell(Event::Moments);
     }
 }
 

@@ -18,6 +18,8 @@ const DEVICES: Table<DeviceText> = Table::new("device", &[]);
 pub(super) const PAUSES: Table<Pause> = Table::new("pause", &[]);
 /// By whom they are for and what they open.
 pub(super) const GRANTS: Table<Grant> = Table::new("grant", &[]);
+/// By their numbers.
+pub(super) const REQUESTS: Table<super::requests::Request> = Table::new("request", &[]);
 /// Minutes used, by day, whom and budget.
 pub(super) const METERS: Table<Used> = Table::new("meter", &[]);
 /// The policy as a TOML text, where an earlier version wrote it.

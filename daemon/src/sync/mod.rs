@@ -58,13 +58,14 @@ pub enum SyncError {
 }
 
 /// How a list stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ListStatus {
     /// Identifier.
     pub id: String,
     /// Where it comes from.
     pub origin: String,
     /// Its format.
+    #[schema(value_type = String)]
     pub format: Format,
     /// Rules in force.
     pub rules: u64,

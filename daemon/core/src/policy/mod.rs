@@ -53,6 +53,12 @@ impl<'s> Client<'s> {
         }
     }
 
+    /// What was used today of the budget at this place of the profile.
+    pub fn reading(&self, budget: usize) -> Option<budget::Reading> {
+        let meter = self.policy.meter(self.profile, self.device, budget)?;
+        Some(meter.reading(self.clock.0))
+    }
+
     /// Everything about no device in particular of a profile.
     pub fn of_profile(policy: &'s InForce, present: &'s Present, profile: &'s Profile, minute: u32) -> Self {
         Self {

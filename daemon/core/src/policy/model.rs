@@ -3,11 +3,12 @@
 //! What a version does not act on is no key of it: a policy that asks for more than is enforced is refused, not half obeyed.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::schedule::{Dates, Days, Hour, Mode};
 
 /// The whole policy.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
     /// What holds for all.
@@ -25,7 +26,7 @@ pub struct Policy {
 }
 
 /// `[settings]`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// The profile of devices that none is named for; may be left out where there is only one.
@@ -36,21 +37,23 @@ pub struct Settings {
     pub time_zone: Option<String>,
     /// The hour at which the minutes of budgets begin anew; midnight where none is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub budget_reset: Option<Hour>,
 }
 
 /// `[[calendar]]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CalendarText {
     /// Its name, unique.
     pub name: String,
     /// Its days: `2026-12-24..2027-01-07`, `2026-11-28`.
+    #[schema(value_type = Vec<String>)]
     pub days: Vec<Dates>,
 }
 
 /// `[[profile]]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProfileText {
     /// Its name, unique.
@@ -92,7 +95,7 @@ fn yes() -> bool {
 }
 
 /// What happens to names that nothing is said about.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Otherwise {
     /// They are allowed.
@@ -103,7 +106,7 @@ pub enum Otherwise {
 }
 
 /// How much of YouTube is shown: its restricted modes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Youtube {
     /// Everything.
@@ -116,7 +119,7 @@ pub enum Youtube {
 }
 
 /// `[[profile.schedule]]`: what is missing comes from `preset`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScheduleText {
     /// What it is called; the preset, or the mode, where nothing is said.
@@ -127,12 +130,15 @@ pub struct ScheduleText {
     pub preset: Option<Preset>,
     /// The days that it begins on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub days: Option<Days>,
     /// The hour that it begins at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub from: Option<Hour>,
     /// The hour that it ends at; the next day where that is not later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub to: Option<Hour>,
     /// What it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -146,7 +152,7 @@ pub struct ScheduleText {
 }
 
 /// Schedules that many families and schools want.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Preset {
     /// Off from 21:00 to 07:00, daily.
@@ -158,7 +164,7 @@ pub enum Preset {
 }
 
 /// `[[profile.budget]]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BudgetText {
     /// What it is called; what it is about, where nothing is said.
@@ -174,7 +180,7 @@ pub struct BudgetText {
 }
 
 /// Whose minutes are counted together.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Per {
     /// Each device has its own.
@@ -185,7 +191,7 @@ pub enum Per {
 }
 
 /// `[[device]]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeviceText {
     /// Its name, unique.

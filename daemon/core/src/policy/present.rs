@@ -12,6 +12,7 @@ use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::in_force::InForce;
 use super::names::Names;
@@ -19,7 +20,7 @@ use super::ready::Profile;
 use super::schedule::Mode;
 
 /// Who is meant by a pause or a grant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Who {
     /// Everybody.
@@ -41,22 +42,24 @@ impl fmt::Display for Who {
 }
 
 /// A pause: nothing is answered but helplines.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Pause {
     /// For whom.
     pub who: Who,
     /// When it ends; `None`: when somebody ends it.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub until: Option<Timestamp>,
 }
 
 /// A grant: something is open for a while.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Grant {
     /// For whom.
     pub who: Who,
     /// `service:youtube`, `category:games`, `schedule` (hours do not hold meanwhile), or a name as in `allow`.
     pub what: String,
     /// When it ends.
+    #[schema(value_type = String, format = DateTime)]
     pub until: Timestamp,
 }
 

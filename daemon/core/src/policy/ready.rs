@@ -47,10 +47,20 @@ impl Profile {
     }
 }
 
+/// In front of what a budget is called, in its label.
+const USED_UP: &str = "time used up: ";
+
+impl Budget {
+    /// What it is called.
+    pub fn called(&self) -> &str {
+        self.label.strip_prefix(USED_UP).unwrap_or(&self.label)
+    }
+}
+
 /// Minutes a day for services and categories.
 #[derive(Debug, Clone)]
 pub struct Budget {
-    /// What it is called, for a person.
+    /// What is said where it is used up, for a person.
     pub label: String,
     /// Services and categories.
     pub tags: TagSet,
@@ -222,7 +232,7 @@ impl Making<'_> {
         }
         let called = text.name.clone().unwrap_or_else(|| text.what.join(" "));
         Ok(Budget {
-            label: format!("time used up: {called}"),
+            label: format!("{USED_UP}{called}"),
             tags,
             minutes: text.minutes,
             per: text.per,

@@ -1,0 +1,188 @@
+//! Devices over HTTP.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use isigurt_core::policy::model::{DeviceText, Policy};
+use serde::Serialize;
+use std::net::IpAddr;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::access::{Area, Principal};
+use super::extract::{Body, IfMatch, Named, Page, Params, Part, Tagged};
+use super::policy::{fresh, missing};
+use super::problem::Problem;
+use crate::policy::ChangeError;
+use crate::web::Site;
+
+pub(super) fn router() -> OpenApiRouter<Site> {
+    OpenApiRouter::new()
+        .routes(routes!(devices, add))
+        .routes(routes!(device, replace, remove))
+}
+
+/// A device with what is known of it now.
+#[derive(Debug, Serialize, ToSchema)]
+struct Shown {
+    /// Its name.
+    name: String,
+    /// How it is recognised.
+    r#match: Vec<String>,
+    /// The name of its profile.
+    profile: String,
+    /// Addresses that it has now.
+    #[schema(value_type = Vec<String>)]
+    addresses: Vec<IpAddr>,
+}
+
+/// All devices.
+#[utoipa::path(get, path = "/devices", tag = "devices", params(Part), responses(
+    (status = 200, body = Page<Shown>), (status = 400, body = Problem), (status = 401, body = Problem),
+    (status = 403, body = Problem)))]
+async fn devices(
+    State(site): State<Site>,
+    principal: Principal,
+    Params(part): Params<Part>,
+) -> Result<axum::Json<Page<Shown>>, Problem> {
+    principal.may_read(Area::Devices)?;
+    let household = site.watch.household();
+    let (policy, known) = (household.policy(), household.known());
+    let snapshot = site.watch.engine().snapshot();
+    let found = policy
+        .device
+        .iter()
+        .filter(|device| part.finds(&device.name) && principal.sees(&device.profile));
+    let page = part.of(found)?;
+    let items = page.items.into_iter().map(|device| {
+        let place = snapshot.policy.device(&device.name);
+        let addresses = known.keys().copied();
+        Shown {
+            name: device.name.clone(),
+            r#match: device.matches.clone(),
+            profile: device.profile.clone(),
+            addresses: addresses
+                .filter(|address| place.is_some() && snapshot.clients.device(*address) == place)
+                .collect(),
+        }
+    });
+    Ok(axum::Json(Page {
+        items: items.collect(),
+        total: page.total,
+        next: page.next,
+    }))
+}
+
+/// Adds a device.
+#[utoipa::path(post, path = "/devices", tag = "devices", request_body = DeviceText, responses(
+    (status = 201, body = DeviceText), (status = 400, body = Problem), (status = 401, body = Problem),
+    (status = 403, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem),
+    (status = 415, body = Problem), (status = 422, body = Problem), (status = 503, body = Problem)))]
+async fn add(
+    State(site): State<Site>,
+    principal: Principal,
+    Body(new): Body<DeviceText>,
+) -> Result<(StatusCode, Tagged<DeviceText>), Problem> {
+    principal.may_write(Area::DevicesOf(&new.profile))?;
+    let household = site.watch.household();
+    household.change(site.watch.engine(), &principal.author(), |policy| {
+        free(policy, &new.name)?;
+        policy.device.push(new.clone());
+        Ok(())
+    })?;
+    Ok((StatusCode::CREATED, Tagged(new)))
+}
+
+fn free(policy: &Policy, name: &str) -> Result<(), ChangeError> {
+    if policy.device.iter().any(|device| device.name == name) {
+        return Err(ChangeError::Conflict(format!(
+            "there is a device \"{name}\" already; give this one another name"
+        )));
+    }
+    Ok(())
+}
+
+fn find<'p>(policy: &'p mut Policy, name: &str) -> Result<&'p mut DeviceText, ChangeError> {
+    let found = policy.device.iter_mut().find(|device| device.name == name);
+    found.ok_or_else(|| missing("device", name))
+}
+
+/// The device, where the one who asks may see it.
+fn seen(site: &Site, principal: &Principal, name: &str) -> Result<DeviceText, Problem> {
+    let policy = site.watch.household().policy();
+    let found = policy.device.iter().find(|device| device.name == name);
+    match found {
+        Some(device) => {
+            principal.may_read(Area::DevicesOf(&device.profile))?;
+            Ok(device.clone())
+        }
+        None => {
+            principal.may_read(Area::Devices)?;
+            Err(missing("device", name).into())
+        }
+    }
+}
+
+/// One device.
+#[utoipa::path(get, path = "/devices/{name}", tag = "devices", params(("name" = String, Path, description = "Its name")), responses(
+    (status = 200, body = DeviceText), (status = 400, body = Problem), (status = 401, body = Problem),
+    (status = 403, body = Problem), (status = 404, body = Problem)))]
+async fn device(
+    State(site): State<Site>,
+    principal: Principal,
+    Named(name): Named,
+) -> Result<Tagged<DeviceText>, Problem> {
+    seen(&site, &principal, &name).map(Tagged)
+}
+
+/// Replaces a device. Another name in the body renames it.
+#[utoipa::path(put, path = "/devices/{name}", tag = "devices", params(("name" = String, Path, description = "Its name")),
+    request_body = DeviceText, responses(
+    (status = 200, body = DeviceText), (status = 400, body = Problem), (status = 401, body = Problem),
+    (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem),
+    (status = 412, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem),
+    (status = 422, body = Problem), (status = 503, body = Problem)))]
+async fn replace(
+    State(site): State<Site>,
+    principal: Principal,
+    Named(name): Named,
+    tag: IfMatch,
+    Body(new): Body<DeviceText>,
+) -> Result<Tagged<DeviceText>, Problem> {
+    let old = seen(&site, &principal, &name)?;
+    principal.may_write(Area::DevicesOf(&old.profile))?;
+    principal.may_write(Area::DevicesOf(&new.profile))?;
+    let household = site.watch.household();
+    household.change(site.watch.engine(), &principal.author(), |policy| {
+        if new.name != name {
+            free(policy, &new.name)?;
+        }
+        let device = find(policy, &name)?;
+        fresh(&tag, device)?;
+        *device = new.clone();
+        Ok(())
+    })?;
+    Ok(Tagged(new))
+}
+
+/// Removes a device; it has the default profile then.
+#[utoipa::path(delete, path = "/devices/{name}", tag = "devices", params(("name" = String, Path, description = "Its name")), responses(
+    (status = 204), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
+    (status = 404, body = Problem), (status = 412, body = Problem), (status = 422, body = Problem),
+    (status = 503, body = Problem)))]
+async fn remove(
+    State(site): State<Site>,
+    principal: Principal,
+    Named(name): Named,
+    tag: IfMatch,
+) -> Result<StatusCode, Problem> {
+    let old = seen(&site, &principal, &name)?;
+    principal.may_write(Area::DevicesOf(&old.profile))?;
+    let household = site.watch.household();
+    household.change(site.watch.engine(), &principal.author(), |policy| {
+        fresh(&tag, find(policy, &name)?)?;
+        policy.device.retain(|device| device.name != name);
+        Ok(())
+    })?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,173 @@
+//! What handlers take: bodies, parameters and preconditions, with a problem document for what is malformed.
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::problem::Problem;
+
+/// A JSON body.
+#[derive(Debug)]
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        match Json::from_request(request, state).await {
+            Ok(Json(body)) => Ok(Self(body)),
+            Err(rejection @ JsonRejection::JsonDataError(_)) => {
+                Err(Problem::unprocessable(rejection.body_text()))
+            }
+            Err(rejection) => Err(Problem::new(rejection.status(), rejection.body_text())),
+        }
+    }
+}
+
+/// Query parameters.
+#[derive(Debug)]
+pub(crate) struct Params<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Query::from_request_parts(parts, state).await {
+            Ok(Query(params)) => Ok(Self(params)),
+            Err(rejection) => Err(Problem::bad_request(rejection.body_text())),
+        }
+    }
+}
+
+/// A name in the path.
+#[derive(Debug)]
+pub(crate) struct Named(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match axum::extract::Path::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(name)) => Ok(Self(name)),
+            Err(rejection) => Err(Problem::bad_request(rejection.body_text())),
+        }
+    }
+}
+
+/// The tag of what the client saw (`If-Match`), where it sent one: a change is only made where it still is so.
+#[derive(Debug)]
+pub(crate) struct IfMatch(Option<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let Some(value) = parts.headers.get(header::IF_MATCH) else {
+            return Ok(Self(None));
+        };
+        match value.to_str() {
+            Ok(tag) => Ok(Self(Some(tag.to_owned()))),
+            Err(_) => Err(Problem::bad_request("If-Match is no entity tag")),
+        }
+    }
+}
+
+impl IfMatch {
+    /// Whether the change may be made to what is now `current`.
+    pub(crate) fn holds(&self, current: &impl Serialize) -> bool {
+        match self.0.as_deref() {
+            None | Some("*") => true,
+            Some(tags) => {
+                let current = tag(current);
+                tags.split(',').any(|tag| tag.trim() == current)
+            }
+        }
+    }
+}
+
+/// The entity tag of a representation (RFC 9110, section 8.8.3).
+fn tag(value: &impl Serialize) -> String {
+    let octets = serde_json::to_vec(value).unwrap_or_default();
+    let hash = blake3::hash(&octets).to_hex();
+    format!("\"{}\"", hash.get(..24).unwrap_or_default())
+}
+
+/// JSON with its entity tag.
+#[derive(Debug)]
+pub(crate) struct Tagged<T>(pub(crate) T);
+
+impl<T: Serialize> IntoResponse for Tagged<T> {
+    fn into_response(self) -> Response {
+        let tag = HeaderValue::from_str(&tag(&self.0));
+        let mut response = Json(self.0).into_response();
+        if let Ok(tag) = tag {
+            response.headers_mut().insert(header::ETAG, tag);
+        }
+        response
+    }
+}
+
+/// Part of a list.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct Page<T> {
+    /// The part.
+    pub(crate) items: Vec<T>,
+    /// How many there are in all.
+    pub(crate) total: usize,
+    /// `offset` of the next part, if there is one.
+    pub(crate) next: Option<usize>,
+}
+
+/// Which part of a list.
+#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Part {
+    /// How many to leave out.
+    #[serde(default)]
+    #[param(minimum = 0, default = 0)]
+    pub(crate) offset: usize,
+    /// How many to give, up to 1,000.
+    #[serde(default = "hundred")]
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    pub(crate) limit: usize,
+    /// Only those whose name holds this, in any letter case.
+    #[serde(default)]
+    pub(crate) search: String,
+}
+
+fn hundred() -> usize {
+    100
+}
+
+impl Part {
+    /// This part of `all`.
+    pub(crate) fn of<T>(&self, all: impl Iterator<Item = T>) -> Result<Page<T>, Problem> {
+        if !(1..=1000).contains(&self.limit) {
+            return Err(Problem::bad_request("limit: 1 to 1,000"));
+        }
+        let mut total = 0;
+        let mut items = Vec::new();
+        for item in all {
+            if total >= self.offset && items.len() < self.limit {
+                items.push(item);
+            }
+            total += 1;
+        }
+        let end = self.offset.saturating_add(items.len());
+        Ok(Page {
+            items,
+            total,
+            next: (end < total).then_some(end),
+        })
+    }
+
+    /// Whether a name is looked for.
+    pub(crate) fn finds(&self, name: &str) -> bool {
+        self.search.is_empty() || name.to_lowercase().contains(&self.search.to_lowercase())
+    }
+}

@@ -1,0 +1,187 @@
+//! What a device may do without an account: see its own state, and ask for access.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::{ConnectInfo, State};
+use axum::http::StatusCode;
+use isigurt_core::policy::{Because, Client, Off};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::access::{Area, Principal};
+use super::extract::{Body, Page, Params, Part};
+use super::problem::Problem;
+use crate::policy::{Answer, Request};
+use crate::web::Site;
+
+pub(super) fn router() -> OpenApiRouter<Site> {
+    OpenApiRouter::new()
+        .routes(routes!(me))
+        .routes(routes!(my_requests, ask))
+        .routes(routes!(requests))
+        .routes(routes!(answer))
+}
+
+/// The device that asks, as the gateway sees it.
+#[derive(Debug, Serialize, ToSchema)]
+struct Me {
+    /// Its address.
+    #[schema(value_type = String)]
+    address: IpAddr,
+    /// Its name, where it is known.
+    device: Option<String>,
+    /// Its profile.
+    profile: String,
+    /// `open`, `off`, `allow-list` or `no-services`.
+    now: &'static str,
+    /// Why it is not `open`: `paused`, or a schedule.
+    because: Option<String>,
+    /// When that ends.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    until: Option<Timestamp>,
+    /// Minutes a day.
+    budgets: Vec<Budget>,
+}
+
+/// Minutes a day, and what is left of them.
+#[derive(Debug, Serialize, ToSchema)]
+struct Budget {
+    /// What it is called.
+    name: String,
+    /// Minutes a day, with those given on top.
+    minutes: u16,
+    /// Minutes used today.
+    used: u16,
+}
+
+/// The device that asks, as the gateway sees it. Needs no account.
+#[utoipa::path(get, path = "/me", tag = "a device itself", responses((status = 200, body = Me)))]
+async fn me(State(site): State<Site>, ConnectInfo(peer): ConnectInfo<SocketAddr>) -> axum::Json<Me> {
+    let address = peer.ip().to_canonical();
+    let snapshot = site.watch.engine().snapshot();
+    let (_, now_ms) = site.watch.engine().cache();
+    let client = snapshot.client(address, now_ms);
+    let standing = client.standing;
+    let (now, because) = match (standing.off, standing.allow_list, standing.no_services) {
+        (Some(Off::Paused), ..) => ("off", Some(Because::Paused)),
+        (Some(Off::Schedule(place)), ..) => ("off", Some(Because::Schedule(place))),
+        (None, Some(place), _) => ("allow-list", Some(Because::Schedule(place))),
+        (None, None, Some(place)) => ("no-services", Some(Because::Schedule(place))),
+        (None, None, None) => ("open", None),
+    };
+    axum::Json(Me {
+        address,
+        device: client
+            .device
+            .map(|device| snapshot.policy.device_name(device).to_owned()),
+        profile: client.profile.name.clone(),
+        now,
+        because: because.map(|because| because.text(&snapshot.index, client.profile).to_owned()),
+        until: standing.until,
+        budgets: budgets(&client),
+    })
+}
+
+fn budgets(client: &Client<'_>) -> Vec<Budget> {
+    let places = 0..client.profile.budgets.len();
+    let shown = places.filter_map(|place| {
+        let budget = client.profile.budgets.get(place)?;
+        let reading = client.reading(place)?;
+        Some(Budget {
+            name: budget.called().to_owned(),
+            minutes: budget.minutes.saturating_add(reading.bonus),
+            used: reading.used,
+        })
+    });
+    shown.collect()
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Ask {
+    /// The name that is blocked.
+    #[schema(max_length = 253)]
+    name: String,
+    /// What to tell the parents; up to 200 characters are kept.
+    #[serde(default)]
+    note: String,
+}
+
+/// What this device asked for. Needs no account.
+#[utoipa::path(get, path = "/me/requests", tag = "a device itself", responses((status = 200, body = Vec<Request>)))]
+async fn my_requests(
+    State(site): State<Site>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+) -> axum::Json<Vec<Request>> {
+    let address = peer.ip().to_canonical();
+    let mut requests = site.watch.household().requests();
+    requests.retain(|request| request.address == address);
+    axum::Json(requests)
+}
+
+/// Asks for access to a name that is blocked. Needs no account.
+#[utoipa::path(post, path = "/me/requests", tag = "a device itself", request_body = Ask, responses(
+    (status = 201, body = Request), (status = 400, body = Problem), (status = 403, body = Problem), (status = 413, body = Problem),
+    (status = 415, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem),
+    (status = 503, body = Problem)))]
+async fn ask(
+    State(site): State<Site>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Body(ask): Body<Ask>,
+) -> Result<(StatusCode, axum::Json<Request>), Problem> {
+    let address = peer.ip().to_canonical();
+    let request = site
+        .watch
+        .household()
+        .request(site.watch.engine(), address, &ask.name, &ask.note)?;
+    Ok((StatusCode::CREATED, axum::Json(request)))
+}
+
+/// All requests for access, the newest first; `search` looks at the names.
+#[utoipa::path(get, path = "/requests", tag = "requests", params(Part), responses(
+    (status = 200, body = Page<Request>), (status = 400, body = Problem), (status = 401, body = Problem),
+    (status = 403, body = Problem)))]
+async fn requests(
+    State(site): State<Site>,
+    principal: Principal,
+    Params(part): Params<Part>,
+) -> Result<axum::Json<Page<Request>>, Problem> {
+    principal.may_read(Area::Moments)?;
+    let all = site.watch.household().requests().into_iter();
+    let found = all.filter(|request| part.finds(&request.name) && principal.sees(&request.profile));
+    part.of(found).map(axum::Json)
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Answered {
+    /// The answer.
+    answer: Answer,
+}
+
+/// Answers a request; what it opens is open at once.
+#[utoipa::path(post, path = "/requests/{id}", tag = "requests", params(("id" = u64, Path, description = "Its number")),
+    request_body = Answered, responses(
+    (status = 200, body = Request), (status = 400, body = Problem), (status = 401, body = Problem),
+    (status = 403, body = Problem), (status = 404, body = Problem), (status = 413, body = Problem),
+    (status = 415, body = Problem), (status = 422, body = Problem), (status = 503, body = Problem)))]
+async fn answer(
+    State(site): State<Site>,
+    principal: Principal,
+    id: Result<axum::extract::Path<u64>, axum::extract::rejection::PathRejection>,
+    Body(answered): Body<Answered>,
+) -> Result<axum::Json<Request>, Problem> {
+    let axum::extract::Path(id) = id.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
+    let household = site.watch.household();
+    let found = household.requests().into_iter().find(|request| request.id == id);
+    let request = found.ok_or_else(|| Problem::not_found(format!("there is no request {id}")))?;
+    principal.may_write(Area::MomentsOf(&request.profile))?;
+    if answered.answer == Answer::Always {
+        principal.may_write(Area::Profile(&request.profile))?;
+    }
+    let request = household.answer(site.watch.engine(), &principal.author(), id, answered.answer)?;
+    Ok(axum::Json(request))
+}
