@@ -20,6 +20,7 @@ use isigurt_core::wire::finished::TtlBounds;
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
+use crate::clients::Network;
 use crate::config::{Config, Loaded, LogQueries, Scheme, Server};
 use crate::dns::engine::Engine;
 use crate::dns::upstream::Upstream;
@@ -206,6 +207,7 @@ pub struct App {
     worker: Worker,
     run: Run,
     watch: Arc<Watch>,
+    network: Network,
     workers: udp::Workers,
     doors: Vec<JoinHandle<()>>,
     dns: Vec<SocketAddr>,
@@ -223,6 +225,7 @@ impl App {
         worker: Worker,
     ) -> Result<Self, StartError> {
         let config = &loaded.config;
+        let network = Network::start(config.local.leases.clone()); // it looks round while the lists load
         let rules = Loading {
             config,
             store: Some(&store),
@@ -292,6 +295,7 @@ impl App {
             worker,
             run,
             watch,
+            network,
             workers,
             doors,
             dns,
@@ -307,6 +311,11 @@ impl App {
     /// Addresses that the web UI is served on.
     pub fn web(&self) -> &[SocketAddr] {
         &self.web
+    }
+
+    /// Who is who on the network.
+    pub fn network(&self) -> &Network {
+        &self.network
     }
 
     /// Rules in force.
@@ -366,6 +375,7 @@ impl App {
                 };
                 tokio::task::spawn_blocking(move || let_go(old));
                 self.watch.reloaded(Ok(lists));
+                self.network.watch_leases(loaded.config.local.leases.clone());
                 self.loaded = loaded;
                 tracing::info!(rules = self.rules(), "reloaded");
             }

@@ -50,6 +50,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("store", &[]),
     ("config", &[]),
     ("explain", &[]),
+    ("clients", &["store"]), // knows no profiles and nobody who asks
     ("sync", &["config", "store"]),
     ("dns", &["config", "log"]), // knows nothing of the web UI
     ("policy", &["config", "dns", "store"]),
@@ -59,7 +60,7 @@ const MODULES: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "config", "control", "dns", "log", "policy", "status", "store", "sync", "web",
+            "clients", "config", "control", "dns", "log", "policy", "status", "store", "sync", "web",
         ],
     ),
     (
