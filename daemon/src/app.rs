@@ -19,6 +19,7 @@ use isigurt_core::wire::finished::TtlBounds;
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
+use crate::clients::{Known, Network};
 use crate::config::{Config, Loaded, LogQueries, Scheme, Server};
 use crate::dns::engine::Engine;
 use crate::dns::upstream::Upstream;
@@ -205,6 +206,7 @@ pub struct App {
     worker: Worker,
     run: Run,
     watch: Arc<Watch>,
+    network: Network,
     workers: udp::Workers,
     doors: Vec<JoinHandle<()>>,
     dns: Vec<SocketAddr>,
@@ -222,6 +224,7 @@ impl App {
         worker: Worker,
     ) -> Result<Self, StartError> {
         let config = &loaded.config;
+        let network = Network::start(config.local.leases.clone()); // it looks round while the lists load
         let rules = Loading {
             config,
             store: Some(&store),
@@ -285,7 +288,13 @@ impl App {
         let control: UnixListener = control::bind(&config.state_dir)
             .map_err(|error| StartError::Control(control::path(&config.state_dir), error))?;
         doors.push(tokio::spawn(control::serve(control, watch.clone())));
-        doors.push(tokio::spawn(policy::tick(engine, watch.clone())));
+        doors.push(tokio::spawn(policy::tick(engine.clone(), watch.clone())));
+        doors.push(tokio::spawn(know(
+            engine,
+            watch.clone(),
+            network.changed(),
+            network.reader(),
+        )));
         Ok(Self {
             loaded,
             state_dir,
@@ -293,6 +302,7 @@ impl App {
             worker,
             run,
             watch,
+            network,
             workers,
             doors,
             dns,
@@ -308,6 +318,11 @@ impl App {
     /// Addresses that the web UI is served on.
     pub fn web(&self) -> &[SocketAddr] {
         &self.web
+    }
+
+    /// Who is who on the network.
+    pub fn network(&self) -> &Network {
+        &self.network
     }
 
     /// Rules in force.
@@ -367,6 +382,7 @@ impl App {
                 };
                 tokio::task::spawn_blocking(move || let_go(old));
                 self.watch.reloaded(Ok(lists));
+                self.network.watch_leases(loaded.config.local.leases.clone());
                 self.loaded = loaded;
                 tracing::info!(rules = self.rules(), "reloaded");
             }
@@ -397,6 +413,21 @@ impl App {
         let engine = engine.clone();
         let _ = tokio::task::spawn_blocking(move || engine.log().end()).await;
         let _ = std::fs::remove_file(control::path(&self.loaded.config.state_dir));
+    }
+}
+
+/// Hands on what the network tells, whenever that changes.
+async fn know(
+    engine: Arc<Engine>,
+    watch: Arc<Watch>,
+    mut changed: tokio::sync::watch::Receiver<u64>,
+    known: impl Fn() -> Arc<Known> + Send + 'static,
+) {
+    loop {
+        watch.household().know(&engine, known());
+        if changed.changed().await.is_err() {
+            return; // the watcher has ended
+        }
     }
 }
 

@@ -1,13 +1,15 @@
 //! The gateway daemon: the shell round the line of `isigurt-core`.
 //!
 //! `main` hands over to [`cli`]; `run` reads the configuration ([`config`]), opens the state ([`store`]), brings the
-//! lists in ([`sync`]), puts the household's policy in force ([`policy`]) and builds the [`app`], which serves DNS ([`dns`]), the control socket ([`control`]) and the
-//! web UI ([`web`]). Arrows point downwards: `cli` and `web` on top, `store` and `log` at the bottom; `dns` knows
-//! nothing of `web`, and nothing knows `cli`.
+//! lists in ([`sync`]), puts the household's policy in force ([`policy`]), watches who is who on the network
+//! ([`clients`]) and builds the [`app`], which serves DNS ([`dns`]), the control socket ([`control`]) and the web UI
+//! ([`web`]). Arrows point downwards: `cli` and `web` on top, `store` and `log` at the bottom; `dns` knows nothing of
+//! `web`, and nothing knows `cli`.
 #![forbid(unsafe_code)]
 
 pub mod app;
 pub mod cli;
+pub mod clients;
 pub mod config;
 pub mod control;
 pub mod dns;

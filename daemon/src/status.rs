@@ -1,12 +1,14 @@
 //! How the daemon stands, for `status`, the control socket and the web UI.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::clients::Mac;
 use crate::dns::engine::{Counts, Engine};
 use crate::explain::{self, Asking, Explanation, Whom};
 use crate::policy::Household;
@@ -53,6 +55,45 @@ pub struct Watch {
     lists: RwLock<Vec<ListStatus>>,
     reload_error: RwLock<Option<String>>,
     files: Files,
+}
+
+/// A device with its addresses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceShown {
+    /// Its name.
+    pub name: String,
+    /// Its profile.
+    pub profile: String,
+    /// How it is recognised.
+    pub matches: Vec<String>,
+    /// Addresses that it has now.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// An address on the network that no device is named for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressShown {
+    /// The address.
+    pub address: IpAddr,
+    /// The hardware address behind it.
+    pub mac: Option<String>,
+    /// Who made its network card; `None` where the address is made up by the device, or unknown.
+    pub vendor: Option<String>,
+    /// Whether the hardware address is made up by the device.
+    pub randomised: bool,
+    /// What it calls itself.
+    pub hostname: Option<String>,
+}
+
+/// A profile, and how many have it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileShown {
+    /// Its name.
+    pub name: String,
+    /// Devices that have it.
+    pub devices: usize,
+    /// Whether all others have it.
+    pub default: bool,
 }
 
 impl AsRef<Household> for Watch {
@@ -118,6 +159,53 @@ impl Watch {
         let mut explanation = explain::explain(&asking, name, qtype)?;
         explain::follow(&mut explanation, &asking, (cache, now_ms))?;
         Ok(explanation)
+    }
+
+    /// All devices with their addresses, and addresses that no device is named for.
+    pub fn devices(&self) -> (Vec<DeviceShown>, Vec<AddressShown>) {
+        let (policy, known) = (self.household.policy(), self.household.known());
+        let snapshot = self.engine.snapshot();
+        let mut addresses: HashMap<&str, Vec<IpAddr>> = HashMap::new();
+        let mut unknown = Vec::new();
+        for (address, identity) in known.iter() {
+            match snapshot.clients.device(address) {
+                Some(device) => {
+                    let name = snapshot.policy.device_name(device);
+                    addresses.entry(name).or_default().push(address);
+                }
+                None => unknown.push(AddressShown {
+                    address,
+                    mac: identity.mac.map(|mac| mac.to_string()),
+                    vendor: identity.mac.and_then(|mac| mac.vendor().map(Into::into)),
+                    randomised: identity.mac.is_some_and(Mac::is_randomised),
+                    hostname: identity.hostname.clone(),
+                }),
+            }
+        }
+        let devices = policy.device.iter().map(|device| DeviceShown {
+            name: device.name.clone(),
+            profile: device.profile.clone(),
+            matches: device.matches.clone(),
+            addresses: addresses.remove(device.name.as_str()).unwrap_or_default(),
+        });
+        (devices.collect(), unknown)
+    }
+
+    /// All profiles, and how many have each.
+    pub fn profiles(&self) -> Vec<ProfileShown> {
+        let policy = self.household.policy();
+        let snapshot = self.engine.snapshot();
+        let default = &snapshot.policy.default_profile().name;
+        let profiles = policy.profile.iter().map(|profile| ProfileShown {
+            name: profile.name.clone(),
+            devices: policy
+                .device
+                .iter()
+                .filter(|device| device.profile == profile.name)
+                .count(),
+            default: profile.name == *default,
+        });
+        profiles.collect()
     }
 
     /// The files of the index in force.

@@ -50,16 +50,17 @@ const MODULES: &[(&str, &[&str])] = &[
     ("store", &[]),
     ("config", &[]),
     ("explain", &[]),
+    ("clients", &["store"]), // knows no profiles and nobody who asks
     ("sync", &["config", "store"]),
     ("dns", &["config", "log"]), // knows nothing of the web UI
-    ("policy", &["config", "dns", "store"]),
-    ("status", &["dns", "explain", "policy", "sync"]),
+    ("policy", &["clients", "config", "dns", "store"]),
+    ("status", &["clients", "dns", "explain", "policy", "sync"]),
     ("control", &["dns", "explain", "policy", "status"]),
     ("web", &["dns", "explain", "status"]),
     (
         "app",
         &[
-            "config", "control", "dns", "log", "policy", "status", "store", "sync", "web",
+            "clients", "config", "control", "dns", "log", "policy", "status", "store", "sync", "web",
         ],
     ),
     (

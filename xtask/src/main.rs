@@ -1,4 +1,4 @@
-//! Developer commands: `cargo xtask test`, `ci`, `bench`, `arrows`, `licenses`.
+//! Developer commands: `cargo xtask test`, `ci`, `bench`, `arrows`, `licenses`, `oui`.
 #![forbid(unsafe_code)]
 // A program for a terminal; a wrong shape of cargo's own output is a failed run.
 #![allow(clippy::print_stdout, clippy::indexing_slicing)]
@@ -6,6 +6,7 @@
 mod arrows;
 mod bench;
 mod licenses;
+mod oui;
 mod tests_all;
 
 use std::path::PathBuf;
@@ -34,6 +35,14 @@ enum Task {
     Arrows,
     /// Are all dependencies' licences among those of deny.toml?
     Licenses,
+    /// Makes the table of makers of network cards from the IEEE's registries as JSON
+    Oui {
+        /// The JSON file, such as `index.json` of the npm package `oui-data`
+        json: PathBuf,
+        /// Where it is from, with its date and licence: one line that goes into the table
+        #[arg(long)]
+        source: String,
+    },
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -51,6 +60,7 @@ fn main() -> anyhow::Result<()> {
         Task::Bench(Bench::Line) => bench::line(),
         Task::Arrows => arrows::check(),
         Task::Licenses => licenses::check(),
+        Task::Oui { json, source } => oui::make(&json, &source),
         Task::Ci => {
             step("formatting", cargo(&["fmt", "--all", "--check"]))?;
             step(

@@ -1,5 +1,6 @@
 //! The command line: parses, runs one command, turns its outcome into an exit code.
 
+mod devices;
 mod lists;
 mod log;
 mod moment;
@@ -66,6 +67,12 @@ enum Command {
     /// Show or replace the policy: profiles, and which devices have them
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Show and add devices
+    #[command(subcommand)]
+    Device(devices::Device),
+    /// Show profiles
+    #[command(subcommand)]
+    Profile(devices::Profile),
     /// Pause the internet for a device, a profile or all; without WHO: show who is paused
     Pause(moment::Pause),
     /// Open a name, service or category for a while; without WHO: show what is open
@@ -119,6 +126,8 @@ pub fn run(cli: &Cli) -> ExitCode {
             why(cli, name, qtype, whom, (*at, *offline))
         }
         Some(Command::Policy(command)) => policy::run(cli, command),
+        Some(Command::Device(command)) => devices::device(cli, command),
+        Some(Command::Profile(devices::Profile::List)) => devices::profiles(cli),
         Some(Command::Pause(options)) => moment::pause(cli, options),
         Some(Command::Grant(options)) => moment::grant(cli, options),
         Some(Command::Bonus(options)) => moment::bonus(cli, options),

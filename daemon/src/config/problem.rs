@@ -120,7 +120,6 @@ const INACTIVE: &[(&str, &str)] = &[
         "bootstrap",
         "bootstrap servers, which only encrypted upstreams need",
     ),
-    ("leases", "lease files"),
     ("every", "reading a list anew by itself; send SIGHUP"),
     ("dnssec", "DNSSEC validation; answers are passed on as they are"),
     ("default_profile", "profiles"),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use isigurt_blocklists::name::Name;
+use isigurt_core::policy::model::DeviceText;
 use isigurt_core::policy::{Grant, Pause};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ use tokio::net::{UnixListener, UnixStream};
 
 use crate::explain::{Explanation, Whom};
 use crate::policy::{Applied, Author, ChangeError, While};
-use crate::status::{Status, Watch};
+use crate::status::{AddressShown, DeviceShown, ProfileShown, Status, Watch};
 
 /// Longest line that is read, octets.
 const LARGEST: u64 = 1 << 24;
@@ -39,6 +40,15 @@ pub enum Request {
         /// When; now, where nothing is said.
         #[serde(default)]
         at: Option<Timestamp>,
+    },
+    /// All devices, and addresses that none is named for.
+    Devices,
+    /// All profiles.
+    Profiles,
+    /// Add a device, or give it other marks and another profile.
+    PutDevice {
+        /// The device.
+        device: DeviceText,
     },
     /// Everything that is said for a while.
     Said,
@@ -112,6 +122,18 @@ pub enum Response {
     },
     /// What changed.
     Applied(Applied),
+    /// Devices with their addresses, and addresses without a device.
+    Devices {
+        /// Those that are named.
+        devices: Vec<DeviceShown>,
+        /// The others.
+        unknown: Vec<AddressShown>,
+    },
+    /// Profiles.
+    Profiles {
+        /// Each, and how many devices have it.
+        profiles: Vec<ProfileShown>,
+    },
     /// Everything that is said for a while.
     Said(While),
     /// Done.
@@ -189,8 +211,16 @@ async fn one(stream: UnixStream, watch: &Watch) -> io::Result<()> {
             .household()
             .apply(watch.engine(), &text, dry_run)
             .map_or_else(|reason| Response::Error { reason }, Response::Applied),
+        Ok(Request::Devices) => {
+            let (devices, unknown) = watch.devices();
+            Response::Devices { devices, unknown }
+        }
+        Ok(Request::Profiles) => Response::Profiles {
+            profiles: watch.profiles(),
+        },
         Ok(
             request @ (Request::Said
+            | Request::PutDevice { .. }
             | Request::Pause { .. }
             | Request::Resume { .. }
             | Request::Grant { .. }
@@ -233,6 +263,13 @@ fn moment(watch: &Watch, request: Request) -> Result<Response, ChangeError> {
         }
     };
     match request {
+        Request::PutDevice { device } => household.change(engine, &author, |policy| {
+            match policy.device.iter_mut().find(|other| other.name == device.name) {
+                Some(other) => *other = device,
+                None => policy.device.push(device),
+            }
+            Ok(())
+        })?,
         Request::Pause { who, seconds } => household.pause(
             engine,
             &author,

@@ -13,7 +13,6 @@ mod tables;
 mod text;
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -29,6 +28,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
+use crate::clients::Known;
 use crate::config::Config;
 use crate::dns::engine::Engine;
 use crate::store::Store;
@@ -74,18 +74,6 @@ impl Parts {
         }
     }
 }
-
-/// What the network tells about an address.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Identity {
-    /// The MAC address behind it.
-    pub mac: Option<[u8; 6]>,
-    /// The host name that it calls itself.
-    pub hostname: Option<String>,
-}
-
-/// Addresses with what the network tells about them.
-pub type Known = HashMap<IpAddr, Identity>;
 
 /// The policy, with who may change it: one at a time, and never while a reload puts a new index in force.
 #[derive(Debug)]
@@ -140,11 +128,13 @@ impl Inner {
 
     fn clients(&self, policy: &InForce) -> Arc<Clients> {
         let known = self.known.iter();
-        Arc::new(
-            policy.clients(
-                known.map(|(address, identity)| (*address, identity.mac, identity.hostname.as_deref())),
-            ),
-        )
+        Arc::new(policy.clients(known.map(|(address, identity)| {
+            (
+                address,
+                identity.mac.map(|mac| mac.0),
+                identity.hostname.as_deref(),
+            )
+        })))
     }
 
     fn parts(&self, policy: InForce, index: &Index) -> Parts {

@@ -11,8 +11,6 @@ use axum::response::{Html, IntoResponse};
 use axum::routing::get;
 use tokio::net::TcpListener;
 
-pub(crate) use api::problem::Problem;
-
 use crate::status::Watch;
 
 /// Nothing but what this server itself sends is loaded or run.

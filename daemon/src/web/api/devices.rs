@@ -56,7 +56,7 @@ async fn devices(
     let page = part.of(found)?;
     let items = page.items.into_iter().map(|device| {
         let place = snapshot.policy.device(&device.name);
-        let addresses = known.keys().copied();
+        let addresses = known.iter().map(|(address, _)| address);
         Shown {
             name: device.name.clone(),
             r#match: device.matches.clone(),

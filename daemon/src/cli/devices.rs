@@ -1,0 +1,122 @@
+//! `isigurtd device` and `isigurtd profile`.
+
+use std::fmt;
+
+use clap::Subcommand;
+use isigurt_core::policy::model::DeviceText;
+use serde::Serialize;
+
+use super::{Cli, println_line, unexpected};
+use crate::control::{Request, Response};
+use crate::status::{AddressShown, DeviceShown, ProfileShown};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Device {
+    /// Devices with their addresses, and addresses that none is named for
+    List,
+    /// Add a device, or give one other marks and another profile
+    Add {
+        /// Its name
+        name: String,
+        /// Its profile
+        #[arg(long)]
+        profile: String,
+        /// How it is recognised, such as mac:aa:bb:cc:dd:ee:ff or ip:192.168.1.20; may be given several times
+        #[arg(long = "match", value_name = "MARK", required = true)]
+        matches: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Profile {
+    /// Profiles, and how many devices have each
+    List,
+}
+
+#[derive(Serialize)]
+struct Devices {
+    devices: Vec<DeviceShown>,
+    unknown: Vec<AddressShown>,
+}
+
+impl fmt::Display for Devices {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut lines = Vec::new();
+        for device in &self.devices {
+            let addresses: Vec<String> = device.addresses.iter().map(ToString::to_string).collect();
+            let now = if addresses.is_empty() {
+                "not seen".to_owned()
+            } else {
+                addresses.join(" ")
+            };
+            let marks = device.matches.join(" ");
+            lines.push(format!("{} [{}] {marks}: {now}", device.name, device.profile));
+        }
+        for other in &self.unknown {
+            let mac = other.mac.as_deref().unwrap_or("no hardware address known");
+            let vendor = match (&other.vendor, other.randomised) {
+                (Some(vendor), _) => vendor,
+                (None, true) => "a made-up address, as phones use for privacy",
+                (None, false) => "maker unknown",
+            };
+            let name = other.hostname.as_deref().unwrap_or("-");
+            lines.push(format!("unknown: {} {mac} ({vendor}) {name}", other.address));
+        }
+        if lines.is_empty() {
+            return out.write_str("no device is named, and none is seen on the network");
+        }
+        out.write_str(&lines.join("\n"))
+    }
+}
+
+pub(super) fn device(cli: &Cli, command: &Device) -> Result<(), String> {
+    match command {
+        Device::List => match cli.ask(&Request::Devices)? {
+            Response::Devices { devices, unknown } => cli.print(&Devices { devices, unknown }),
+            other => Err(unexpected(other)),
+        },
+        Device::Add {
+            name,
+            profile,
+            matches,
+        } => {
+            let device = DeviceText {
+                name: name.clone(),
+                matches: matches.clone(),
+                profile: profile.clone(),
+            };
+            match cli.ask(&Request::PutDevice { device })? {
+                Response::Said(_) => {
+                    println_line(&format!("{name} has profile {profile} now"));
+                    Ok(())
+                }
+                other => Err(unexpected(other)),
+            }
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Profiles(Vec<ProfileShown>);
+
+impl fmt::Display for Profiles {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines = self.0.iter().map(|profile| {
+            let default = if profile.default {
+                ", and whoever no device is named for"
+            } else {
+                ""
+            };
+            format!("{}: {} device(s){default}", profile.name, profile.devices)
+        });
+        out.write_str(&lines.collect::<Vec<_>>().join("\n"))
+    }
+}
+
+pub(super) fn profiles(cli: &Cli) -> Result<(), String> {
+    match cli.ask(&Request::Profiles)? {
+        Response::Profiles { profiles } => cli.print(&Profiles(profiles)),
+        other => Err(unexpected(other)),
+    }
+}
