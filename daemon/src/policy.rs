@@ -124,6 +124,11 @@ impl Household {
         }
     }
 
+    /// The state that it is kept in.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
     fn lock(&self) -> MutexGuard<'_, Policy> {
         self.initial.lock().unwrap_or_else(PoisonError::into_inner)
     }
