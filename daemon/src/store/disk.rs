@@ -175,6 +175,16 @@ pub(super) fn is_damage(error: &StoreError) -> bool {
     }
 }
 
+/// What is wrong with a database, without advice for other cases.
+pub(super) fn plainly(error: &StoreError) -> String {
+    match error {
+        StoreError::Open(_, error) => format!("it does not open: {error}"),
+        StoreError::Io(error) => format!("it does not read: {error}"),
+        StoreError::Stopped(said) => format!("sled gave up: {said}"),
+        error => error.to_string(),
+    }
+}
+
 /// Does it, and makes an error of a panic.
 fn caught<T>(work: impl FnOnce() -> Result<T, sled::Error>) -> Result<T, StoreError> {
     match catch_unwind(AssertUnwindSafe(work)) {

@@ -4,8 +4,10 @@
 //! one is always there; which one is good, and which newer, the files say themselves. Nothing in here touches the
 //! database.
 //!
-//!     "isigurt state export\n" | version 1 | written, s since 1970, i64 | octets unpacked, u32 | LZ4 block | BLAKE3 of all before
-//!     unpacked: tally, then of each record: octets of key, u32 | key | octets of value, u32 | value      (little-endian)
+//! ```text
+//! "isigurt state export\n" | version 1 | written, s since 1970, i64 | octets unpacked, u32 | LZ4 block | BLAKE3 of all before
+//! unpacked: tally, then of each record: octets of key, u32 | key | octets of value, u32 | value      (little-endian)
+//! ```
 
 use std::path::{Path, PathBuf};
 

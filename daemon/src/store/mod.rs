@@ -5,9 +5,11 @@
 //! entry ([`audit`]) is part of the change that it tells of. What lies below is a [`Backend`]; the one on the disk is sled,
 //! the one in memory passes the same tests.
 //!
-//!     Store ─▶ ledger (one change at a time, tally, audit trail) ─▶ disk | memory
-//!       └────▶ exporter (a thread) ─▶ export/state-a, state-b           ▲
-//!                                          └──── open (when it is damaged)
+//! ```text
+//! Store ─▶ ledger (one change at a time, tally, audit trail) ─▶ disk | memory
+//!   └────▶ exporter (a thread) ─▶ export/state-a, state-b           ▲
+//!                                      └──── open (when it is damaged)
+//! ```
 //!
 //! sled is beta software, so nothing is taken from it on trust: `tally.rs` finds what it lost, `export.rs` has it, and
 //! `open.rs` puts it back. What that cost is said in [`Store::problems`]. Nothing damaged is ever removed.

@@ -1,7 +1,9 @@
 //! Opening the state, whatever was left: the order of steps, and what happens where one fails.
 //!
-//!     lock ─▶ settle ─▶ open ─▶ compare with the tally ─▶ compare with the newest export ─▶ earlier trees ─▶ rewrite
-//!                         └──────────┴──────────────────────────┴─▶ damaged: recover
+//! ```text
+//! lock ─▶ settle ─▶ open ─▶ compare with the tally ─▶ compare with the newest export ─▶ earlier trees ─▶ rewrite
+//!                     └──────────┴──────────────────────────┴─▶ damaged: recover
+//! ```
 //!
 //! A damaged database is moved aside, never removed, and never mended record by record: what is put in its place is the
 //! newest export, one state that once was as a whole. Only where there is none, what can still be read is taken.
@@ -142,7 +144,7 @@ fn examine(place: &Path, newest: Option<&Export>) -> Result<Result<(Disk, Conten
     };
     let disk = match Disk::open(place) {
         Ok(disk) => disk,
-        Err(error) if disk::is_damage(&error) => return Ok(Err(damaged(error.to_string()))),
+        Err(error) if disk::is_damage(&error) => return Ok(Err(damaged(disk::plainly(&error)))),
         Err(error) => return Err(error),
     };
     let (tally, records) = match ledger::read(&disk) {
@@ -151,7 +153,7 @@ fn examine(place: &Path, newest: Option<&Export>) -> Result<Result<(Disk, Conten
             let whole = disk.salvage();
             return Ok(Err(Damage {
                 whole,
-                ..damaged(error.to_string())
+                ..damaged(disk::plainly(&error))
             }));
         }
         Err(error) => return Err(error),
@@ -172,12 +174,14 @@ fn examine(place: &Path, newest: Option<&Export>) -> Result<Result<(Disk, Conten
         None if records.iter().any(|(_, value)| record::check(value).is_none()) => {
             "a record in it is damaged".to_owned()
         }
+        None if !records.is_empty() => {
+            let tally = Tally::of(1, &records);
+            disk.commit(vec![(tally::KEY.to_vec(), Some(tally.encode()))])?;
+            return Ok(Ok((disk, Contents { tally, records })));
+        }
         _ => {
-            let contents = Contents {
-                tally: Tally::of(changes, &records),
-                records,
-            };
-            return Ok(Ok((disk, contents)));
+            let tally = Tally::of(changes, &records);
+            return Ok(Ok((disk, Contents { tally, records })));
         }
     };
     Ok(Err(Damage {

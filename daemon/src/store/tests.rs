@@ -1,7 +1,12 @@
 //! What the state does, on every backend and through every damage.
 
+mod damage;
+mod power_cut;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+use proptest::prelude::*;
 
 use super::*;
 
@@ -121,6 +126,28 @@ fn names_in(folder: &Path, begin: &str) -> Vec<String> {
     names.filter(|name| name.starts_with(begin)).collect()
 }
 
+/// A generator that needs no more than a seed, printed by whoever uses it.
+struct Chance(u64);
+
+impl Chance {
+    fn new() -> Self {
+        let seed = match std::env::var("ISIGURT_SEED") {
+            Ok(seed) => seed.parse().unwrap(),
+            Err(_) => getrandom::u64().unwrap(),
+        };
+        eprintln!("ISIGURT_SEED={seed}");
+        Self(seed)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % end.max(1)
+    }
+}
+
 /// A state of names `0` to `count - 1`, one change each.
 fn filled(folder: &Path, count: usize) -> Store {
     let store = Store::open_with(folder, lazy()).unwrap();
@@ -206,114 +233,6 @@ fn records_of_an_older_version_are_read_through_their_steps_in_every_place() {
     drop(store);
     let store = Store::open(folder.path()).unwrap();
     assert_eq!(store.recovered(), None, "another version is no damage");
-}
-
-#[test]
-fn a_database_that_is_gone_comes_back_from_the_export_with_what_the_owner_must_know() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = filled(folder.path(), 3);
-    store.commit_entry("act");
-    let before = names(&store);
-    drop(store);
-    std::fs::remove_dir_all(folder.path().join("db")).unwrap();
-    let store = Store::open(folder.path()).unwrap();
-    assert_eq!(names(&store), before);
-    assert_eq!(store.audit(None, 9).unwrap().len(), 1);
-    assert!(store.recovered().unwrap().contains("missing"));
-    assert_eq!(store.problems().len(), 1);
-    drop(store);
-    assert_eq!(Store::open(folder.path()).unwrap().recovered(), None, "said once");
-}
-
-#[test]
-fn an_older_copy_of_the_database_put_back_is_found_and_the_newest_export_holds() {
-    let (folder, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    drop(filled(folder.path(), 3));
-    copied(&folder.path().join("db"), copy.path());
-    let store = Store::open_with(folder.path(), lazy()).unwrap();
-    store.put(&NAMES, "new", &"x".to_owned()).unwrap();
-    let before = names(&store);
-    drop(store);
-    std::fs::remove_dir_all(folder.path().join("db")).unwrap();
-    copied(copy.path(), &folder.path().join("db"));
-    let store = Store::open(folder.path()).unwrap();
-    assert_eq!(names(&store), before);
-    assert!(
-        store.recovered().unwrap().contains("3 of 4"),
-        "{:?}",
-        store.recovered()
-    );
-    assert_eq!(names_in(folder.path(), "db.damaged-").len(), 1);
-}
-
-#[test]
-fn a_record_that_went_or_came_behind_the_tally_is_found() {
-    for what in 0..3 {
-        let folder = tempfile::tempdir().unwrap();
-        let store = filled(folder.path(), 5);
-        let before = names(&store);
-        drop(store);
-        let disk = disk::Disk::open(&folder.path().join("db")).unwrap();
-        let key = NAMES.key("2");
-        let value = match what {
-            0 => None,
-            1 => NAMES.encode(&"older".to_owned()),
-            _ => Some(b"no record".to_vec()),
-        };
-        disk.commit(vec![(key, value)]).unwrap();
-        drop(disk);
-        let store = Store::open(folder.path()).unwrap();
-        assert!(store.recovered().is_some());
-        assert_eq!(names(&store), before);
-    }
-}
-
-#[test]
-fn without_an_export_what_still_reads_is_taken() {
-    let folder = tempfile::tempdir().unwrap();
-    drop(filled(folder.path(), 5));
-    std::fs::remove_dir_all(folder.path().join("export")).unwrap();
-    let disk = disk::Disk::open(&folder.path().join("db")).unwrap();
-    disk.commit(vec![(NAMES.key("2"), Some(b"no record".to_vec()))])
-        .unwrap();
-    drop(disk);
-    let store = Store::open(folder.path()).unwrap();
-    assert!(
-        store.recovered().unwrap().contains("4 record(s)"),
-        "{:?}",
-        store.recovered()
-    );
-    assert_eq!(names(&store).len(), 4);
-}
-
-#[test]
-fn a_record_that_is_damaged_while_running_is_named_and_offered_from_the_export() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = filled(folder.path(), 3);
-    store.export().unwrap();
-    let damage = |key: &str| {
-        let change = vec![(NAMES.key(key), Some(b"no record".to_vec()))];
-        store.open.ledger.with(|backend| backend.commit(change)).unwrap();
-    };
-    damage("1");
-    let error = store.get(&NAMES, "1").unwrap_err();
-    assert!(
-        matches!(error, StoreError::Damaged { exported: true, .. }),
-        "{error}"
-    );
-    assert!(error.to_string().contains("names/1"), "{error}");
-    assert_eq!(store.exported(&NAMES, "1").as_deref(), Some("name 1"));
-    damage("new");
-    assert!(matches!(
-        store.get(&NAMES, "new"),
-        Err(StoreError::Damaged { exported: false, .. })
-    ));
-    store.put(&NAMES, "2", &"later".to_owned()).unwrap();
-    assert!(store.export().is_err(), "damage is not exported over a good copy");
-    drop(store);
-    let store = Store::open(folder.path()).unwrap();
-    assert!(store.recovered().is_some());
-    assert_eq!(store.get(&NAMES, "1").unwrap().as_deref(), Some("name 1"));
 }
 
 #[test]
@@ -403,4 +322,170 @@ fn a_database_that_outgrew_its_records_is_rewritten_open_or_not() {
 
 fn store_size(folder: &Path) -> u64 {
     std::fs::metadata(folder.join("db/db")).unwrap().len()
+}
+
+/// A database as the version before wrote it; `octets` its policy.
+fn earlier(folder: &Path, octets: &[u8]) {
+    let db = sled::open(folder.join("db")).unwrap();
+    db.open_tree("lists.v1")
+        .unwrap()
+        .insert("hosts", b"whatever")
+        .unwrap();
+    db.open_tree("policy.v1")
+        .unwrap()
+        .insert("policy", octets)
+        .unwrap();
+    db.flush().unwrap();
+}
+
+fn earlier_record(text: &str) -> Vec<u8> {
+    let body = postcard::to_stdvec(text).unwrap();
+    let sum = blake3::hash(&body);
+    [&sum.as_bytes()[..8], &[1], &body].concat()
+}
+
+const POLICY: Table<String> = Table::new("policy", &[]);
+
+#[test]
+fn the_policy_of_the_earlier_layout_is_taken_over_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "[[profile]]\nname = \"fëmijë\"\n";
+    earlier(folder.path(), &earlier_record(text));
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!(store.get(&POLICY, "policy").unwrap().as_deref(), Some(text));
+    assert_eq!(store.recovered(), None);
+    store.put(&POLICY, "policy", &"newer".to_owned()).unwrap();
+    drop(store);
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!(store.get(&POLICY, "policy").unwrap().as_deref(), Some("newer"));
+    drop(store);
+    let db = sled::open(folder.path().join("db")).unwrap();
+    assert!(!db.tree_names().iter().any(|name| name.ends_with(b".v1")));
+}
+
+#[test]
+fn a_damaged_policy_of_the_earlier_layout_is_left_and_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut octets = earlier_record("[[profile]]\n");
+    octets[12] ^= 1;
+    earlier(folder.path(), &octets);
+    for _ in 0..2 {
+        let store = Store::open(folder.path()).unwrap();
+        assert_eq!(store.get(&POLICY, "policy").unwrap(), None);
+        assert!(
+            store.problems()[0].contains("policy.toml"),
+            "{:?}",
+            store.problems()
+        );
+    }
+    let store = Store::open(folder.path()).unwrap();
+    store.put(&POLICY, "policy", &"applied".to_owned()).unwrap();
+    drop(store);
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!(store.problems(), [""; 0], "a policy was applied since");
+}
+
+#[test]
+fn a_database_from_before_the_tally_is_opened_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = disk::Disk::open(&folder.path().join("db")).unwrap();
+    let record = NAMES.encode(&"Ana".to_owned());
+    disk.commit(vec![(NAMES.key("a"), record)]).unwrap();
+    drop(disk);
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!((names(&store).len(), store.recovered()), (1, None));
+    drop(store);
+    assert!(folder.path().join("export/state-a").exists(), "and is exported");
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!((names(&store).len(), store.recovered()), (1, None));
+    store.put(&NAMES, "b", &"Besa".to_owned()).unwrap();
+    drop(store);
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!((names(&store).len(), store.recovered()), (2, None));
+}
+
+/// What may be done to a state.
+#[derive(Debug, Clone)]
+enum Step {
+    Commit(Vec<(bool, u8, Option<String>)>),
+    Export,
+    Reopen,
+    Rewrite,
+    /// The database is removed while it is closed.
+    Lose,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let write = (any::<bool>(), 0..12_u8, proptest::option::of("[a-zë]{0,40}"));
+    prop_oneof![
+        8 => proptest::collection::vec(write, 0..6).prop_map(Step::Commit),
+        1 => Just(Step::Export),
+        1 => Just(Step::Reopen),
+        1 => Just(Step::Rewrite),
+        1 => Just(Step::Lose),
+    ]
+}
+
+const OTHERS: Table<String> = Table::new("name", &[]);
+
+fn same(store: &Store, model: &BTreeMap<(bool, String), String>) {
+    for (second, table) in [(false, &NAMES), (true, &OTHERS)] {
+        let of_table = model.iter().filter(|((other, _), _)| *other == second);
+        let expected: Vec<(String, String)> = of_table
+            .map(|((_, key), text)| (key.clone(), text.clone()))
+            .collect();
+        assert_eq!(store.all(table).unwrap(), expected);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_sequence_of_changes_ends_as_a_map_would(steps in proptest::collection::vec(step(), 1..14)) {
+        let folder = tempfile::tempdir().unwrap();
+        let memory = Store::in_memory(folder.path());
+        let mut disk = Some(Store::open_with(folder.path(), eager()).unwrap());
+        let mut model = BTreeMap::new();
+        for step in steps.into_iter().chain([Step::Reopen]) {
+            match step {
+                Step::Commit(writes) => {
+                    for store in [&memory, disk.as_ref().unwrap()] {
+                        let mut changes = Changes::default();
+                        for (second, key, text) in &writes {
+                            let (table, key) = (if *second { &OTHERS } else { &NAMES }, key.to_string());
+                            match text {
+                                Some(text) => changes.put(table, &key, text),
+                                None => changes.remove(table, &key),
+                            };
+                        }
+                        store.commit(changes).unwrap();
+                    }
+                    for (second, key, text) in writes {
+                        let key = (second, key.to_string());
+                        match text {
+                            Some(text) => model.insert(key, text),
+                            None => model.remove(&key),
+                        };
+                    }
+                }
+                Step::Export => disk.as_ref().unwrap().export().unwrap(),
+                Step::Reopen => {
+                    drop(disk.take());
+                    let store = disk.insert(Store::open_with(folder.path(), eager()).unwrap());
+                    prop_assert_eq!(store.recovered(), None);
+                }
+                Step::Rewrite => {
+                    disk.as_ref().unwrap().tend().unwrap();
+                }
+                Step::Lose => {
+                    drop(disk.take());
+                    std::fs::remove_dir_all(folder.path().join("db")).unwrap();
+                    disk = Some(Store::open_with(folder.path(), eager()).unwrap());
+                }
+            }
+            same(&memory, &model);
+            same(disk.as_ref().unwrap(), &model);
+        }
+    }
 }
