@@ -393,6 +393,16 @@ impl App {
         }
     }
 
+    /// What is due once a day: the state's files are made small again if they have grown.
+    pub async fn tend(&self) {
+        let store = self.store.clone();
+        match tokio::task::spawn_blocking(move || store.tend()).await {
+            Ok(Ok(true)) => tracing::info!("the state database was rewritten"),
+            Ok(Err(error)) => tracing::error!(%error, "the state database was not rewritten"),
+            Ok(Ok(false)) | Err(_) => {}
+        }
+    }
+
     /// Stops taking queries, lets those under way end (at most three seconds), and leaves nothing behind.
     pub async fn drain(self) {
         for door in &self.doors {
@@ -412,6 +422,8 @@ impl App {
         keep_cache(engine, &self.loaded.config);
         let engine = engine.clone();
         let _ = tokio::task::spawn_blocking(move || engine.log().end()).await;
+        let store = self.store.clone();
+        let _ = tokio::task::spawn_blocking(move || store.export()).await; // whoever else still holds the state
         let _ = std::fs::remove_file(control::path(&self.loaded.config.state_dir));
     }
 }

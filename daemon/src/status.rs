@@ -229,7 +229,7 @@ impl Watch {
     pub fn status(&self) -> Status {
         let lists = self.lists.read().unwrap_or_else(PoisonError::into_inner).clone();
         let upstreams = self.engine.upstreams();
-        let mut problems = Vec::new();
+        let mut problems = self.household.store().problems();
         for list in &lists {
             if let Some(error) = &list.last_error {
                 problems.push(format!(

@@ -87,8 +87,11 @@ async fn serve(mut app: App, signals: Signals) {
     } = signals;
     notify(&[NotifyState::Ready]);
     let watchdog = tokio::spawn(watchdog(app.dns().first().copied()));
+    let mut daily = tokio::time::interval(Duration::from_secs(24 * 3600));
+    daily.tick().await; // the first comes at once, and opening has done that
     loop {
         tokio::select! {
+            _ = daily.tick() => app.tend().await,
             _ = hangup.recv() => {
                 notify(&[NotifyState::Reloading, reload_time()]);
                 app.reload().await;

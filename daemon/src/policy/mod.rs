@@ -177,6 +177,11 @@ impl Household {
         })
     }
 
+    /// The state that it is kept in.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// The state folder.
     pub fn folder(&self) -> &Path {
         self.store.folder()

@@ -1,58 +1,126 @@
 //! The state on the disk: one sled tree, so that a batch over several tables is one atomic change.
+//!
+//! sled panics where it should say no, most of all on damaged files. No panic of it leaves this module, and none of its
+//! files is ever removed here: what to do with a database that does not open is decided in `open.rs`.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::{Backend, Record, StoreError};
 
-/// The open database.
+/// The tree that all records lie in.
+const RECORDS: &str = "records.v2";
+/// How long a lock may outlive its holder: threads of a database that was just closed.
+const LOCK_WAIT: Duration = Duration::from_secs(3);
+
+/// An open database.
 #[derive(Debug)]
 pub(super) struct Disk {
+    db: sled::Db,
     records: sled::Tree,
+    place: PathBuf,
 }
 
 impl Disk {
-    /// Opens the database in `folder`, which is made if it is missing.
-    pub(super) fn open(folder: &Path) -> Result<Self, StoreError> {
-        let refused = |error| StoreError::Folder(folder.to_owned(), error);
-        std::fs::create_dir_all(folder).map_err(refused)?;
-        // sled reports a folder that cannot be written only as a panic-prone read; try it plainly first.
-        let probe = folder.join(".writable");
-        std::fs::write(&probe, b"")
-            .and_then(|()| std::fs::remove_file(&probe))
-            .map_err(refused)?;
-        let opened = sled::Config::new()
-            .path(folder.join("db"))
-            .mode(sled::Mode::LowSpace)
-            .cache_capacity(1 << 20)
-            .flush_every_ms(None)
-            .open();
-        let db = opened.map_err(|error| match error {
-            sled::Error::Io(ref io)
-                if io.kind() == std::io::ErrorKind::WouldBlock || io.to_string().contains("lock") =>
-            {
-                StoreError::InUse(folder.to_owned())
+    /// Opens the database at `place`, which is made if it is missing. The caller holds the lock of the state folder.
+    pub(super) fn open(place: &Path) -> Result<Self, StoreError> {
+        let since = Instant::now();
+        loop {
+            match Self::try_open(place) {
+                Err(StoreError::InUse(_)) if since.elapsed() < LOCK_WAIT => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                outcome => return outcome,
             }
-            error => StoreError::Open(folder.to_owned(), error),
-        })?;
-        Ok(Self {
-            records: db.open_tree("records.v2")?,
+        }
+    }
+
+    fn try_open(place: &Path) -> Result<Self, StoreError> {
+        let opened = caught(|| {
+            let db = sled::Config::new()
+                .path(place)
+                .mode(sled::Mode::LowSpace)
+                .cache_capacity(1 << 20)
+                .flush_every_ms(None)
+                .open()?;
+            let records = db.open_tree(RECORDS)?;
+            Ok((db, records))
+        });
+        match opened {
+            Ok((db, records)) => Ok(Self {
+                db,
+                records,
+                place: place.to_owned(),
+            }),
+            Err(StoreError::Io(sled::Error::Io(io))) if io.to_string().contains("could not acquire lock") => {
+                Err(StoreError::InUse(place.to_owned()))
+            }
+            Err(StoreError::Io(error)) => Err(StoreError::Open(place.to_owned(), error)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What can still be read of a damaged database: from either end up to the damage.
+    pub(super) fn salvage(&self) -> Vec<Record> {
+        let mut found = BTreeMap::new();
+        for from_the_end in [false, true] {
+            let _ = caught(|| {
+                let mut records = self.records.iter();
+                while let Some(record) = if from_the_end {
+                    records.next_back()
+                } else {
+                    records.next()
+                } {
+                    let (key, value) = record?;
+                    found.insert(key.to_vec(), value.to_vec());
+                }
+                Ok(())
+            });
+        }
+        found.into_iter().collect()
+    }
+
+    /// One record of another tree, as earlier versions wrote it.
+    pub(super) fn of_tree(&self, tree: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        caught(|| {
+            if !self.db.tree_names().iter().any(|name| name == tree.as_bytes()) {
+                return Ok(None);
+            }
+            let value = self.db.open_tree(tree)?.get(key)?;
+            Ok(value.map(|octets| octets.to_vec()))
+        })
+    }
+
+    /// Lets go of other trees; whether there was one.
+    pub(super) fn drop_trees(&self, trees: &[&str]) -> Result<bool, StoreError> {
+        caught(|| {
+            let mut dropped = false;
+            for tree in trees {
+                dropped |= self.db.drop_tree(tree)?;
+            }
+            if dropped {
+                self.db.flush()?;
+            }
+            Ok(dropped)
         })
     }
 }
 
 impl Backend for Disk {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.records.get(key)?.map(|octets| octets.to_vec()))
+        caught(|| Ok(self.records.get(key)?.map(|octets| octets.to_vec())))
     }
 
     fn scan(&self, prefix: &[u8]) -> Result<Vec<Record>, StoreError> {
-        let found = self.records.scan_prefix(prefix);
-        found
-            .map(|record| {
-                let (key, value) = record?;
-                Ok((key.to_vec(), value.to_vec()))
-            })
-            .collect()
+        caught(|| {
+            let found = self.records.scan_prefix(prefix);
+            found
+                .map(|record| record.map(|(key, value)| (key.to_vec(), value.to_vec())))
+                .collect()
+        })
     }
 
     fn commit(&self, changes: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<(), StoreError> {
@@ -63,8 +131,70 @@ impl Backend for Disk {
                 None => batch.remove(key),
             }
         }
-        self.records.apply_batch(batch)?;
-        self.records.flush()?;
-        Ok(())
+        caught(|| {
+            self.records.apply_batch(batch)?;
+            self.records.flush()?;
+            Ok(())
+        })
+    }
+
+    fn size(&self) -> u64 {
+        size_of(&self.place)
+    }
+}
+
+/// Octets of all files below a folder.
+fn size_of(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(data) if data.is_dir() => size_of(&entry.path()),
+            Ok(data) => data.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+/// Whether an error means that the files are damaged. Where the machine lacks something (room, rights), they are left
+/// as they are.
+pub(super) fn is_damage(error: &StoreError) -> bool {
+    match error {
+        StoreError::Open(_, error) | StoreError::Io(error) => match error {
+            sled::Error::Io(io) => !matches!(
+                io.kind(),
+                ErrorKind::PermissionDenied
+                    | ErrorKind::StorageFull
+                    | ErrorKind::QuotaExceeded
+                    | ErrorKind::ReadOnlyFilesystem
+                    | ErrorKind::OutOfMemory
+            ),
+            _ => true,
+        },
+        StoreError::Stopped(_) | StoreError::Damaged { .. } => true,
+        StoreError::Folder(..) | StoreError::InUse(_) | StoreError::Record(_) | StoreError::Gone => false,
+    }
+}
+
+/// What is wrong with a database, without advice for other cases.
+pub(super) fn plainly(error: &StoreError) -> String {
+    match error {
+        StoreError::Open(_, error) => format!("it does not open: {error}"),
+        StoreError::Io(error) => format!("it does not read: {error}"),
+        StoreError::Stopped(said) => format!("sled gave up: {said}"),
+        error => error.to_string(),
+    }
+}
+
+/// Does it, and makes an error of a panic.
+fn caught<T>(work: impl FnOnce() -> Result<T, sled::Error>) -> Result<T, StoreError> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(outcome) => outcome.map_err(StoreError::Io),
+        Err(panic) => {
+            let said = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied());
+            Err(StoreError::Stopped(said.unwrap_or("panic").to_owned()))
+        }
     }
 }

@@ -113,9 +113,8 @@ mod tests {
 
     #[test]
     fn an_older_record_goes_through_every_step_since_its_version() {
-        #[allow(clippy::needless_pass_by_value)] // a migration owns what it changes
-        fn second(value: serde_json::Value) -> Option<serde_json::Value> {
-            Some(serde_json::json!({ "name": value.as_str()? }))
+        fn second(mut value: serde_json::Value) -> Option<serde_json::Value> {
+            Some(serde_json::json!({ "name": value.take().as_str()? }))
         }
         fn third(mut value: serde_json::Value) -> Option<serde_json::Value> {
             value.as_object_mut()?.insert("age".into(), 7.into());
