@@ -26,12 +26,13 @@ use isigurt_core::snapshot::Snapshot;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::sync::broadcast;
 
 use crate::clients::Known;
 use crate::config::Config;
 use crate::dns::engine::Engine;
-use crate::store::Store;
+use crate::store::{Store, audit};
 
 pub use clock::tick;
 pub use moment::While;
@@ -316,7 +317,7 @@ impl Household {
         let snapshot = engine.snapshot();
         let (ready, zone) = self.strict(&policy, &snapshot, Some(&snapshot.policy))?;
         self.store
-            .commit(tables::write(inner.applied.as_deref(), &policy))
+            .commit(tables::write(inner.applied.as_deref(), &policy, author))
             .map_err(|error| ChangeError::State(error.to_string()))?;
         tracing::info!(
             by = author.who,
@@ -382,6 +383,27 @@ impl Author {
         Self {
             who: "console".to_owned(),
             from: String::new(),
+        }
+    }
+}
+
+impl Author {
+    /// An entry of the audit trail.
+    pub fn entry(
+        &self,
+        action: &str,
+        object: &str,
+        before: Option<Value>,
+        after: Option<Value>,
+    ) -> audit::Entry {
+        audit::Entry {
+            at_ms: Timestamp::now().as_millisecond(),
+            who: self.who.clone(),
+            from: self.from.clone(),
+            action: action.to_owned(),
+            object: object.to_owned(),
+            before,
+            after,
         }
     }
 }

@@ -78,7 +78,9 @@ impl Household {
         Self::exists(&pause.who, &engine.snapshot())?;
         let mut inner = self.lock();
         let mut changes = Changes::default();
-        changes.put(&tables::PAUSES, &pause.who.to_string(), &pause);
+        let whom = pause.who.to_string();
+        changes.put(&tables::PAUSES, &whom, &pause);
+        changes.audit(author.entry("pause", &whom, None, serde_json::to_value(&pause).ok()));
         self.commit(changes)?;
         inner.pauses.retain(|other| other.who != pause.who);
         inner.pauses.push(pause);
@@ -91,7 +93,9 @@ impl Household {
         let mut inner = self.lock();
         let before = inner.pauses.len();
         let mut changes = Changes::default();
-        changes.remove(&tables::PAUSES, &who.to_string());
+        let whom = who.to_string();
+        changes.remove(&tables::PAUSES, &whom);
+        changes.audit(author.entry("pause.end", &whom, None, None));
         self.commit(changes)?;
         inner.pauses.retain(|pause| pause.who != *who);
         self.hold(&inner, engine);
@@ -110,6 +114,8 @@ impl Household {
         let mut inner = self.lock();
         let mut changes = Changes::default();
         changes.put(&tables::GRANTS, &key(&grant), &grant);
+        let told = serde_json::to_value(&grant).ok();
+        changes.audit(author.entry("grant", &grant.who.to_string(), None, told));
         self.commit(changes)?;
         inner.grants.retain(|other| key(other) != key(&grant));
         inner.grants.push(grant.clone());
@@ -130,6 +136,7 @@ impl Household {
         let before = inner.grants.len();
         let mut changes = Changes::default();
         changes.remove(&tables::GRANTS, &format!("{who}\n{what}"));
+        changes.audit(author.entry("grant.end", &who.to_string(), Some(what.clone().into()), None));
         self.commit(changes)?;
         inner
             .grants
@@ -173,6 +180,10 @@ impl Household {
         if given == 0 {
             return Err(ChangeError::Wrong(format!("no budget of {who} counts {what}")));
         }
+        let mut changes = Changes::default();
+        let told = serde_json::json!({ "what": what, "minutes": minutes });
+        changes.audit(author.entry("bonus", &who.to_string(), None, Some(told)));
+        self.commit(changes)?;
         self.keep_minutes(&mut inner, engine, Timestamp::now());
         Ok(())
     }

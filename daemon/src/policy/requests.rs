@@ -202,6 +202,8 @@ impl Household {
         let mut inner = self.lock();
         let mut changes = Changes::default();
         changes.put(&tables::REQUESTS, &key(id), &request);
+        let told = serde_json::to_value(answer).ok();
+        changes.audit(author.entry("request.answer", &request.name, None, told));
         self.commit(changes)?;
         if let Some(held) = inner.requests.iter_mut().find(|held| held.id == id) {
             *held = request.clone();

@@ -7,7 +7,9 @@ use std::collections::HashMap;
 use isigurt_core::policy::model::{CalendarText, DeviceText, Policy, ProfileText, Settings};
 use isigurt_core::policy::{Grant, Pause};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::Author;
 use crate::store::{Changes, Store, StoreError, Table};
 
 /// Settings and calendars; there is one record where a policy was applied, none where not.
@@ -62,7 +64,7 @@ pub(super) fn read(store: &Store) -> Result<Option<Policy>, StoreError> {
     if let Some(text) = store.get(&TEXT, "policy")? {
         let policy: Policy =
             toml::from_str(&text).map_err(|_| StoreError::Record("policy/policy".to_owned()))?;
-        let mut changes = write(None, &policy);
+        let mut changes = write(None, &policy, &Author::console());
         changes.remove(&TEXT, "policy");
         store.commit(changes)?;
     }
@@ -83,50 +85,91 @@ pub(super) fn read(store: &Store) -> Result<Option<Policy>, StoreError> {
     }))
 }
 
-/// What is to be written where `new` follows `old`.
-pub(super) fn write(old: Option<&Policy>, new: &Policy) -> Changes {
+/// What is to be written where `new` follows `old`, with who wanted it.
+pub(super) fn write(old: Option<&Policy>, new: &Policy, author: &Author) -> Changes {
     let mut changes = Changes::default();
-    if old.map(head).as_ref() != Some(&head(new)) {
-        changes.put(&HEAD, "", &head(new));
+    let mut trail = Trail::default();
+    let (was, is) = (old.map(head), head(new));
+    if was.as_ref() != Some(&is) {
+        trail.note("settings".to_owned(), was.as_ref(), Some(&is));
+        changes.put(&HEAD, "", &is);
     }
-    let (before, after) = (old.map_or(&[][..], |old| &old.profile), &new.profile);
     differ(
-        before,
-        after,
+        old.map_or(&[][..], |old| &old.profile),
+        &new.profile,
         |profile| &profile.name,
-        |name, profile| match profile {
-            Some(profile) => drop(changes.put(&PROFILES, name, profile)),
-            None => drop(changes.remove(&PROFILES, name)),
+        |name, before, after| {
+            trail.note(format!("profile {name}"), before, after);
+            match after {
+                Some(profile) => changes.put(&PROFILES, name, profile),
+                None => changes.remove(&PROFILES, name),
+            };
         },
     );
-    let (before, after) = (old.map_or(&[][..], |old| &old.device), &new.device);
     differ(
-        before,
-        after,
+        old.map_or(&[][..], |old| &old.device),
+        &new.device,
         |device| &device.name,
-        |name, device| match device {
-            Some(device) => drop(changes.put(&DEVICES, name, device)),
-            None => drop(changes.remove(&DEVICES, name)),
+        |name, before, after| {
+            trail.note(format!("device {name}"), before, after);
+            match after {
+                Some(device) => changes.put(&DEVICES, name, device),
+                None => changes.remove(&DEVICES, name),
+            };
         },
     );
+    trail.end(&mut changes, author);
     changes
 }
 
-/// Tells every name whose entry came, changed or (`None`) went.
+/// What a change of the policy changes, for the audit trail.
+#[derive(Default)]
+struct Trail {
+    entries: Vec<(String, Option<Value>, Option<Value>)>,
+    /// All of them, also those that are not told one by one.
+    count: usize,
+}
+
+impl Trail {
+    /// Entries of one change; a school's import of thousands is told as one.
+    const MOST: usize = 50;
+
+    fn note<T: Serialize>(&mut self, object: String, before: Option<&T>, after: Option<&T>) {
+        self.count += 1;
+        if self.entries.len() < Self::MOST {
+            let value = |value: Option<&T>| value.and_then(|value| serde_json::to_value(value).ok());
+            self.entries.push((object, value(before), value(after)));
+        }
+    }
+
+    fn end(self, changes: &mut Changes, author: &Author) {
+        if self.count > Self::MOST {
+            let count = Value::from(self.count);
+            changes.audit(author.entry("policy.change", "profiles and devices", None, Some(count)));
+            return;
+        }
+        for (object, before, after) in self.entries {
+            changes.audit(author.entry("policy.change", &object, before, after));
+        }
+    }
+}
+
+/// Tells every name whose entry came, changed or went, with how it was and how it is.
 fn differ<'t, T: PartialEq>(
     before: &'t [T],
     after: &'t [T],
     name: impl Fn(&T) -> &str,
-    mut tell: impl FnMut(&str, Option<&'t T>),
+    mut tell: impl FnMut(&str, Option<&'t T>, Option<&'t T>),
 ) {
     let mut old: HashMap<&str, &T> = before.iter().map(|entry| (name(entry), entry)).collect();
     for entry in after {
-        if old.remove(name(entry)) != Some(entry) {
-            tell(name(entry), Some(entry));
+        let was = old.remove(name(entry));
+        if was != Some(entry) {
+            tell(name(entry), was, Some(entry));
         }
     }
-    for gone in old.keys() {
-        tell(gone, None);
+    for (gone, was) in old {
+        tell(gone, Some(was), None);
     }
 }
 
@@ -138,15 +181,16 @@ mod tests {
     #[test]
     fn a_policy_comes_back_as_it_was_and_only_what_changed_is_written() {
         let store = Store::in_memory(Path::new("."));
+        let author = Author::console();
         assert_eq!(read(&store).unwrap(), None);
         let text = "[settings]\ndefault_profile = \"b\"\n[[calendar]]\nname = \"c\"\ndays = [\"2026-01-01\"]\n\
                     [[profile]]\nname = \"b\"\n[[profile]]\nname = \"a\"\n\
                     [[device]]\nname = \"d\"\nmatch = [\"ip:192.0.2.1\"]\nprofile = \"a\"\n\
                     [[device]]\nname = \"e\"\nmatch = []\nprofile = \"b\"\n";
         let policy: Policy = toml::from_str(text).unwrap();
-        store.commit(write(None, &policy)).unwrap();
+        store.commit(write(None, &policy, &author)).unwrap();
         assert_eq!(read(&store).unwrap().as_ref(), Some(&policy));
-        assert!(write(Some(&policy), &policy).is_empty());
+        assert!(write(Some(&policy), &policy, &author).is_empty());
         let mut changed = policy.clone();
         changed.profile.remove(0);
         changed.device.remove(0);
@@ -154,8 +198,29 @@ mod tests {
             device.profile = "a".to_owned();
         }
         changed.settings.default_profile = None;
-        store.commit(write(Some(&policy), &changed)).unwrap();
+        store.commit(write(Some(&policy), &changed, &author)).unwrap();
         assert_eq!(read(&store).unwrap(), Some(changed));
+        // The newest first: what changed, with how it was and is.
+        let trail = store.audit(None, 10).unwrap();
+        let told: Vec<(&str, bool, bool)> = trail
+            .iter()
+            .map(|(_, entry)| {
+                (
+                    entry.object.as_str(),
+                    entry.before.is_some(),
+                    entry.after.is_some(),
+                )
+            })
+            .collect();
+        assert!(
+            told.contains(&("device e", true, true)) && told.contains(&("device d", true, false)),
+            "{told:?}"
+        );
+        assert!(
+            told.contains(&("profile b", true, false)) && told.contains(&("settings", true, true)),
+            "{told:?}"
+        );
+        assert!(trail.iter().all(|(_, entry)| entry.who == "console"));
     }
 
     #[test]
