@@ -73,9 +73,14 @@ pub(super) fn open(folder: &Path, rewrite_above: Option<u64>) -> Result<Opened, 
     }
     let mut disk = disk;
     if worth_rewriting(&disk, &contents, rewrite_above) {
-        prepare(folder, &contents)?;
-        drop(disk);
-        disk = swap(folder)?;
+        match prepare(folder, &contents) {
+            Ok(()) => {
+                drop(disk);
+                disk = swap(folder)?;
+            }
+            // Most likely there is no room for both, which is no reason not to filter.
+            Err(error) => tracing::warn!(%error, "the state database is too large and was not rewritten"),
+        }
     }
     Ok(Opened {
         disk,
@@ -269,13 +274,25 @@ pub(super) fn worth_rewriting(backend: &dyn Backend, contents: &Contents, above:
     size > above.unwrap_or(REWRITE_ABOVE) && size > live.saturating_mul(REWRITE_TIMES)
 }
 
-/// Makes a finished database `db.next` of these records.
+/// Makes a finished database `db.next` of these records, or leaves nothing behind.
 pub(super) fn prepare(folder: &Path, contents: &Contents) -> Result<(), StoreError> {
     let refused = |error| StoreError::Folder(folder.to_owned(), error);
     let [build, next] = ["db.build", "db.next"].map(|name| folder.join(name));
     remove(&build).map_err(refused)?;
     remove(&next).map_err(refused)?;
-    let disk = Disk::open(&build)?;
+    let outcome = write_into(&build, contents).and_then(|()| {
+        std::fs::rename(&build, &next)
+            .and_then(|()| sync_folder(folder))
+            .map_err(refused)
+    });
+    if outcome.is_err() {
+        let _ = remove(&build); // the room is wanted; the next start tries again
+    }
+    outcome
+}
+
+fn write_into(place: &Path, contents: &Contents) -> Result<(), StoreError> {
+    let disk = Disk::open(place)?;
     for records in contents.records.chunks(BATCH) {
         let batch = records
             .iter()
@@ -285,7 +302,7 @@ pub(super) fn prepare(folder: &Path, contents: &Contents) -> Result<(), StoreErr
     disk.commit(vec![(tally::KEY.to_vec(), Some(contents.tally.encode()))])?;
     drop(disk);
     // Read back from the files, as the next start will.
-    let written = match examine(&build, None)? {
+    let written = match examine(place, None)? {
         Ok((_, written)) => written == *contents,
         Err(_) => false,
     };
@@ -294,12 +311,10 @@ pub(super) fn prepare(folder: &Path, contents: &Contents) -> Result<(), StoreErr
             "a new database does not hold what was written into it; check the disk".to_owned(),
         ));
     }
-    for place in [build.join("blobs"), build.clone()] {
-        sync_folder(&place).map_err(refused)?;
+    for folder in [&place.join("blobs"), place] {
+        sync_folder(folder).map_err(|error| StoreError::Folder(folder.to_owned(), error))?;
     }
-    std::fs::rename(&build, &next)
-        .and_then(|()| sync_folder(folder))
-        .map_err(refused)
+    Ok(())
 }
 
 /// Puts `db.next` in the place of the database, which nobody has open, and opens it.
