@@ -1,7 +1,7 @@
 //! The watcher against a real kernel: neighbours that appear, change their hardware address, take IPv6 privacy addresses and
 //! vanish, and 20,000 of them at once. In a network namespace of its own, with a second one for the clients.
 
-use std::io::Write as _;
+use std::io::{Seek as _, Write as _};
 use std::net::{IpAddr, UdpSocket};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -18,6 +18,53 @@ fn neighbours_are_known_as_they_come_change_and_go() {
 #[test]
 fn twenty_thousand_neighbours_are_known_within_seconds() {
     in_a_namespace("inside_large");
+}
+
+#[tokio::test]
+async fn lease_files_are_read_as_they_come_change_and_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+    std::fs::write(&one, "1999999999 aa:bb:cc:00:00:01 198.51.100.1 ana-tab *\n").unwrap();
+    let network = Network::start(vec![one.clone(), other.clone()]);
+    until(
+        &network,
+        "198.51.100.1",
+        mac("aa:bb:cc:00:00:01"),
+        Some("ana-tab"),
+    )
+    .await;
+    std::fs::write(
+        &other,
+        "# br-lan aabbcc000002 ipv4 besa 1999999999 0 32 198.51.100.2/32\n",
+    )
+    .unwrap();
+    until(&network, "198.51.100.2", mac("aa:bb:cc:00:00:02"), Some("besa")).await;
+    // As dnsmasq does it: the same file, overwritten.
+    let mut file = std::fs::OpenOptions::new().write(true).open(&one).unwrap();
+    file.write_all(b"1999999999 aa:bb:cc:00:00:03 198.51.100.3 tv *\n")
+        .unwrap();
+    let length = file.stream_position().unwrap();
+    file.set_len(length).unwrap();
+    until(&network, "198.51.100.3", mac("aa:bb:cc:00:00:03"), Some("tv")).await;
+    until_not(&network, "198.51.100.1").await;
+    std::fs::remove_file(&other).unwrap();
+    until_not(&network, "198.51.100.2").await;
+    drop(network);
+    let threads = || {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+        let name = |task: std::io::Result<std::fs::DirEntry>| {
+            std::fs::read_to_string(task.unwrap().path().join("comm"))
+        };
+        tasks
+            .map(name)
+            .filter(|name| name.as_deref().is_ok_and(|name| name.trim() == "clients"))
+            .count()
+    };
+    let started = Instant::now();
+    while threads() > 0 {
+        assert!(started.elapsed() < PATIENCE, "the thread ends with its owner");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// Runs one of the tests below as root of a network namespace.
@@ -195,6 +242,16 @@ async fn inside() {
     // The leases go.
     network.watch_leases(Vec::new());
     until(&network, "10.9.0.20", mac("aa:bb:cc:00:00:02"), None).await;
+}
+
+/// Waits until the address is not known.
+async fn until_not(network: &Network, address: &str) {
+    let mut changed = network.changed();
+    let address: IpAddr = address.parse().unwrap();
+    while network.known().get(address).is_some() {
+        let waited = tokio::time::timeout(PATIENCE, changed.changed()).await;
+        assert!(waited.is_ok(), "{address} is still known");
+    }
 }
 
 /// Pages of this process in memory, KiB.
