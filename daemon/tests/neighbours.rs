@@ -1,7 +1,7 @@
 //! The watcher against a real kernel: neighbours that appear, change their hardware address, take IPv6 privacy addresses and
 //! vanish, and 20,000 of them at once. In a network namespace of its own, with a second one for the clients.
 
-use std::io::Write as _;
+use std::io::{Seek as _, Write as _};
 use std::net::{IpAddr, UdpSocket};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -18,6 +18,53 @@ fn neighbours_are_known_as_they_come_change_and_go() {
 #[test]
 fn twenty_thousand_neighbours_are_known_within_seconds() {
     in_a_namespace("inside_large");
+}
+
+#[tokio::test]
+async fn lease_files_are_read_as_they_come_change_and_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+    std::fs::write(&one, "1999999999 aa:bb:cc:00:00:01 198.51.100.1 ana-tab *\n").unwrap();
+    let network = Network::start(vec![one.clone(), other.clone()]);
+    until(
+        &network,
+        "198.51.100.1",
+        mac("aa:bb:cc:00:00:01"),
+        Some("ana-tab"),
+    )
+    .await;
+    std::fs::write(
+        &other,
+        "# br-lan aabbcc000002 ipv4 besa 1999999999 0 32 198.51.100.2/32\n",
+    )
+    .unwrap();
+    until(&network, "198.51.100.2", mac("aa:bb:cc:00:00:02"), Some("besa")).await;
+    // As dnsmasq does it: the same file, overwritten.
+    let mut file = std::fs::OpenOptions::new().write(true).open(&one).unwrap();
+    file.write_all(b"1999999999 aa:bb:cc:00:00:03 198.51.100.3 tv *\n")
+        .unwrap();
+    let length = file.stream_position().unwrap();
+    file.set_len(length).unwrap();
+    until(&network, "198.51.100.3", mac("aa:bb:cc:00:00:03"), Some("tv")).await;
+    until_not(&network, "198.51.100.1").await;
+    std::fs::remove_file(&other).unwrap();
+    until_not(&network, "198.51.100.2").await;
+    drop(network);
+    let threads = || {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+        let name = |task: std::io::Result<std::fs::DirEntry>| {
+            std::fs::read_to_string(task.unwrap().path().join("comm"))
+        };
+        tasks
+            .map(name)
+            .filter(|name| name.as_deref().is_ok_and(|name| name.trim() == "clients"))
+            .count()
+    };
+    let started = Instant::now();
+    while threads() > 0 {
+        assert!(started.elapsed() < PATIENCE, "the thread ends with its owner");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// Runs one of the tests below as root of a network namespace.
@@ -197,6 +244,16 @@ async fn inside() {
     until(&network, "10.9.0.20", mac("aa:bb:cc:00:00:02"), None).await;
 }
 
+/// Waits until the address is not known.
+async fn until_not(network: &Network, address: &str) {
+    let mut changed = network.changed();
+    let address: IpAddr = address.parse().unwrap();
+    while network.known().get(address).is_some() {
+        let waited = tokio::time::timeout(PATIENCE, changed.changed()).await;
+        assert!(waited.is_ok(), "{address} is still known");
+    }
+}
+
 /// Pages of this process in memory, KiB.
 fn memory_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -235,36 +292,55 @@ async fn inside_large() {
     }
     let (memory, cpu) = (memory_kib(), cpu_ms());
     let network = Network::start(Vec::new());
-    let add = |from: u32, count: u32| {
-        let mut batch = Command::new("ip")
-            .args(["-batch", "-"])
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut text = String::new();
+    let folder = tempfile::tempdir().unwrap();
+    let batch = folder.path().join("batch");
+    let write = |from: u32, count: u32| {
+        let mut file = std::fs::File::create(&batch).unwrap();
         for number in from..from + count {
             let [_, b, c, d] = (0x0a40_0002 + number).to_be_bytes();
-            let line = format!(
-                "neigh replace 10.{b}.{c}.{d} lladdr 52:54:00:{b:02x}:{c:02x}:{d:02x} dev v0 nud permanent\n"
-            );
-            text.push_str(&line);
+            let mac = format!("52:54:00:{b:02x}:{c:02x}:{d:02x}");
+            writeln!(
+                file,
+                "neigh replace 10.{b}.{c}.{d} lladdr {mac} dev v0 nud permanent"
+            )
+            .unwrap();
         }
-        batch.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-        batch
     };
     // Half of them one by one while it watches.
     let started = Instant::now();
-    let mut batch = add(0, COUNT / 2);
+    write(0, COUNT / 2);
+    let mut adding = Command::new("ip").arg("-batch").arg(&batch).spawn().unwrap();
     until_known(&network, COUNT as usize / 2).await;
     let watched = started.elapsed();
-    assert!(batch.wait().unwrap().success());
+    assert!(adding.wait().unwrap().success());
     let told = *network.changed().borrow();
     println!("watched: {} in {watched:?}, told {told} times", COUNT / 2);
     assert!(u128::from(told) <= watched.as_millis() / 200 + 2);
 
-    // The rest while nobody watches; then the whole table at once.
-    assert!(add(COUNT / 2, COUNT / 2).wait().unwrap().success());
-    until_known(&network, COUNT as usize).await;
+    // The rest while this process is stopped: more news than the kernel keeps, so the whole table is asked for again.
+    write(COUNT / 2, COUNT / 2);
+    let script = format!(
+        "kill -STOP $PPID; ip -batch {}; kill -CONT $PPID",
+        batch.display()
+    );
+    let overrun = || {
+        let text = std::fs::read_to_string("/proc/net/netlink").unwrap();
+        let drops = text
+            .lines()
+            .filter_map(|line| line.split_whitespace().nth(8)?.parse::<u32>().ok());
+        drops.sum::<u32>()
+    };
+    assert!(
+        Command::new("sh")
+            .args(["-c", &script])
+            .status()
+            .unwrap()
+            .success()
+    );
+    println!("{} messages were lost", overrun());
+    let again = until_known(&network, COUNT as usize).await;
+    println!("the rest is known after {again:?}");
+    assert!(overrun() > 0, "the test shows what it says");
     let used = (memory_kib().saturating_sub(memory), cpu_ms() - cpu);
     println!(
         "{COUNT} known: {} KiB more memory, {} ms of CPU in all",

@@ -90,16 +90,15 @@ fn table(registry: &BTreeMap<String, String>, source: &str) -> anyhow::Result<Ve
         if NOBODY.contains(&name.as_str()) {
             continue;
         }
-        let place = match places.get(&name) {
-            Some(place) => *place,
-            None => {
-                let [high, place @ ..] = u32::try_from(names.len())?.to_be_bytes();
-                ensure!(high == 0, "16 MiB of names are too many");
-                names.push(u8::try_from(name.len())?);
-                names.extend(name.as_bytes());
-                places.insert(name, place);
-                place
-            }
+        let place = if let Some(place) = places.get(&name) {
+            *place
+        } else {
+            let [high, place @ ..] = u32::try_from(names.len())?.to_be_bytes();
+            ensure!(high == 0, "16 MiB of names are too many");
+            names.push(u8::try_from(name.len())?);
+            names.extend(name.as_bytes());
+            places.insert(name, place);
+            place
         };
         let (entries, digits) = match prefix.len() {
             6 => (&mut entries[0], 6),

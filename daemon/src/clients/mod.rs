@@ -12,10 +12,12 @@
 //! a device falls to the default profile, never to somebody else's. The first query of an address that was never seen may come
 //! before its hardware address is known. Nothing in here waits on the line, and nothing knows profiles.
 
+pub mod import;
 mod known;
 mod leases;
 mod mac;
 mod neighbours;
+pub mod sightings;
 mod vendor;
 
 use std::io::Read as _;
