@@ -13,19 +13,21 @@ use std::time::Duration;
 use isigurt_blocklists::rule::LocalRecord;
 use isigurt_core::cache::Cache;
 use isigurt_core::limit::Limiter;
-use isigurt_core::snapshot::{Answers, Snapshot};
+use isigurt_core::snapshot::{Answers, Site, Snapshot};
 use isigurt_core::wire::cookie::Secret;
 use isigurt_core::wire::finished::TtlBounds;
 use tokio::net::UnixListener;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
 
+use crate::clients::sightings::{self, Bounds, Sighting, Sightings};
 use crate::clients::{Known, Network};
 use crate::config::{Config, Loaded, LogQueries, Scheme, Server};
 use crate::dns::engine::Engine;
 use crate::dns::upstream::Upstream;
 use crate::dns::{keep, tcp, udp};
 use crate::log::queries::{Keeping, QueryLog};
-use crate::policy::{self, Household, Parts};
+use crate::policy::{self, Event, Household, Parts};
 use crate::status::Watch;
 use crate::store::{Store, StoreError};
 use crate::sync::worker::Worker;
@@ -269,7 +271,9 @@ impl App {
             .filter_map(|listener| listener.local_addr().ok())
             .collect();
         let files = Files::in_state(&config.state_dir);
-        let watch = Arc::new(Watch::new(engine.clone(), household, dns.clone(), lists, files));
+        let sightings = sightings(config, &store, &engine, &network);
+        let watch = Watch::new(engine.clone(), household, dns.clone(), lists, files, sightings);
+        let watch = Arc::new(watch);
         let runtime = tokio::runtime::Handle::current();
         let workers = udp::Workers::start(&engine, edges.udp, &runtime)
             .map_err(|error| listen_error("DNS on", error))?;
@@ -289,6 +293,8 @@ impl App {
             .map_err(|error| StartError::Control(control::path(&config.state_dir), error))?;
         doors.push(tokio::spawn(control::serve(control, watch.clone())));
         doors.push(tokio::spawn(policy::tick(engine.clone(), watch.clone())));
+        doors.push(tokio::spawn(watch.sightings().clone().keep_saving()));
+        doors.push(tokio::spawn(forget(watch.clone())));
         doors.push(tokio::spawn(know(
             engine,
             watch.clone(),
@@ -419,12 +425,51 @@ impl App {
         }
         tokio::time::sleep(Duration::from_millis(20)).await; // the last replies' turn to be sent
         self.watch.household().keep(engine);
+        if let Err(error) = self.watch.sightings().save(now()) {
+            tracing::warn!(%error, "devices seen are not kept");
+        }
         keep_cache(engine, &self.loaded.config);
         let engine = engine.clone();
         let _ = tokio::task::spawn_blocking(move || engine.log().end()).await;
         let store = self.store.clone();
         let _ = tokio::task::spawn_blocking(move || store.export()).await; // whoever else still holds the state
         let _ = std::fs::remove_file(control::path(&self.loaded.config.state_dir));
+    }
+}
+
+/// Has the query log tell of clients that no device is named for. A privacy setting that keeps no names keeps none here.
+fn sightings(config: &Config, store: &Store, engine: &Engine, network: &Network) -> Arc<Sightings> {
+    let bounds = Bounds {
+        most: match config.settings.site {
+            Site::Home => sightings::HOME,
+            Site::School => sightings::SCHOOL,
+        },
+        names: config.log.queries == LogQueries::Full,
+        keep: config.log.keep.0,
+    };
+    let sightings = Arc::new(Sightings::open(store.clone(), bounds));
+    let (seen, known) = (sightings.clone(), network.reader());
+    engine.log().watch(Box::new(move |record| {
+        if let Some(client) = record.client.filter(|_| record.device.is_empty()) {
+            seen.saw(&known(), client, &record.name, now());
+        }
+    }));
+    sightings
+}
+
+/// Forgets what was seen of devices that have a name now.
+async fn forget(watch: Arc<Watch>) {
+    let mut events = watch.household().events();
+    loop {
+        match events.recv().await {
+            Ok(Event::Policy | Event::Network) | Err(RecvError::Lagged(_)) => {
+                let snapshot = watch.engine().snapshot();
+                let named = |sighting: &Sighting| snapshot.clients.device(sighting.address).is_some();
+                watch.sightings().forget_named(named);
+            }
+            Ok(_) => {}
+            Err(RecvError::Closed) => return,
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::clients::Mac;
+use crate::clients::sightings::{Sighting, Sightings};
 use crate::dns::engine::{Counts, Engine};
 use crate::explain::{self, Asking, Explanation, Whom};
 use crate::policy::Household;
@@ -55,6 +56,7 @@ pub struct Watch {
     lists: RwLock<Vec<ListStatus>>,
     reload_error: RwLock<Option<String>>,
     files: Files,
+    sightings: Arc<Sightings>,
 }
 
 /// A device with its addresses.
@@ -83,6 +85,10 @@ pub struct AddressShown {
     pub randomised: bool,
     /// What it calls itself.
     pub hostname: Option<String>,
+    /// When it asked for something first and last, seconds since 1970; `None` where it asked for nothing.
+    pub asked: Option<(i64, i64)>,
+    /// What it asked for first.
+    pub first_names: Vec<String>,
 }
 
 /// A profile, and how many have it.
@@ -94,6 +100,24 @@ pub struct ProfileShown {
     pub devices: usize,
     /// Whether all others have it.
     pub default: bool,
+}
+
+fn shown(
+    address: IpAddr,
+    mac: Option<Mac>,
+    hostname: Option<String>,
+    sighting: Option<Sighting>,
+) -> AddressShown {
+    let asked = sighting.as_ref();
+    AddressShown {
+        address,
+        mac: mac.map(|mac| mac.to_string()),
+        vendor: mac.and_then(|mac| mac.vendor().map(Into::into)),
+        randomised: mac.is_some_and(Mac::is_randomised),
+        hostname,
+        asked: asked.map(|sighting| (sighting.first_seen_s, sighting.last_seen_s)),
+        first_names: sighting.map(|sighting| sighting.first_names).unwrap_or_default(),
+    }
 }
 
 impl AsRef<Household> for Watch {
@@ -110,6 +134,7 @@ impl Watch {
         listen: Vec<SocketAddr>,
         lists: Vec<ListStatus>,
         files: Files,
+        sightings: Arc<Sightings>,
     ) -> Self {
         Self {
             engine,
@@ -118,7 +143,13 @@ impl Watch {
             lists: RwLock::new(lists),
             reload_error: RwLock::default(),
             files,
+            sightings,
         }
+    }
+
+    /// Devices that nobody has named.
+    pub fn sightings(&self) -> &Arc<Sightings> {
+        &self.sightings
     }
 
     /// The engine.
@@ -166,22 +197,28 @@ impl Watch {
         let (policy, known) = (self.household.policy(), self.household.known());
         let snapshot = self.engine.snapshot();
         let mut addresses: HashMap<&str, Vec<IpAddr>> = HashMap::new();
-        let mut unknown = Vec::new();
+        let mut unknown: Vec<AddressShown> = Vec::new();
+        let mut seen: HashMap<IpAddr, Sighting> = self
+            .sightings
+            .all()
+            .into_iter()
+            .map(|sighting| (sighting.address, sighting))
+            .collect();
         for (address, identity) in known.iter() {
-            match snapshot.clients.device(address) {
-                Some(device) => {
-                    let name = snapshot.policy.device_name(device);
-                    addresses.entry(name).or_default().push(address);
-                }
-                None => unknown.push(AddressShown {
-                    address,
-                    mac: identity.mac.map(|mac| mac.to_string()),
-                    vendor: identity.mac.and_then(|mac| mac.vendor().map(Into::into)),
-                    randomised: identity.mac.is_some_and(Mac::is_randomised),
-                    hostname: identity.hostname.clone(),
-                }),
+            if let Some(device) = snapshot.clients.device(address) {
+                let name = snapshot.policy.device_name(device);
+                addresses.entry(name).or_default().push(address);
+            } else {
+                let sighting = seen.remove(&address);
+                unknown.push(shown(address, identity.mac, identity.hostname.clone(), sighting));
             }
         }
+        let named = |sighting: &Sighting| snapshot.clients.device(sighting.address).is_some();
+        let gone = seen.into_values().filter(|sighting| !named(sighting));
+        unknown.extend(gone.map(|sighting| {
+            let (address, mac, hostname) = (sighting.address, sighting.mac, sighting.hostname.clone());
+            shown(address, mac, hostname, Some(sighting))
+        }));
         let devices = policy.device.iter().map(|device| DeviceShown {
             name: device.name.clone(),
             profile: device.profile.clone(),

@@ -66,7 +66,7 @@ const MODULES: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "app", "config", "control", "explain", "log", "policy", "status", "store", "sync",
+            "app", "clients", "config", "control", "explain", "log", "policy", "status", "store", "sync",
         ],
     ), // nothing imports it
 ];

@@ -1,13 +1,16 @@
 //! `isigurtd device` and `isigurtd profile`.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use clap::Subcommand;
 use isigurt_core::policy::model::DeviceText;
 use serde::Serialize;
 
 use super::{Cli, println_line, unexpected};
+use crate::clients::import;
 use crate::control::{Request, Response};
+use crate::policy::Imported;
 use crate::status::{AddressShown, DeviceShown, ProfileShown};
 
 #[derive(Debug, Subcommand)]
@@ -24,6 +27,14 @@ pub(super) enum Device {
         /// How it is recognised, such as mac:aa:bb:cc:dd:ee:ff or ip:192.168.1.20; may be given several times
         #[arg(long = "match", value_name = "MARK", required = true)]
         matches: Vec<String>,
+    },
+    /// Take devices from a spreadsheet (CSV): columns name, profile, match, mac, ip, cidr, hostname, client-id
+    Import {
+        /// The file
+        file: PathBuf,
+        /// Only print what would change
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 
@@ -60,7 +71,15 @@ impl fmt::Display for Devices {
                 (None, false) => "maker unknown",
             };
             let name = other.hostname.as_deref().unwrap_or("-");
-            lines.push(format!("unknown: {} {mac} ({vendor}) {name}", other.address));
+            let asked = if other.first_names.is_empty() {
+                String::new()
+            } else {
+                format!(", asked first for {}", other.first_names.join(" "))
+            };
+            lines.push(format!(
+                "unknown: {} {mac} ({vendor}) {name}{asked}",
+                other.address
+            ));
         }
         if lines.is_empty() {
             return out.write_str("no device is named, and none is seen on the network");
@@ -93,6 +112,60 @@ pub(super) fn device(cli: &Cli, command: &Device) -> Result<(), String> {
                 other => Err(unexpected(other)),
             }
         }
+        Device::Import { file, dry_run } => {
+            let octets = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+            let request = Request::Import {
+                text: import::decoded(&octets).into_owned(),
+                dry_run: *dry_run,
+            };
+            match cli.ask(&request)? {
+                Response::Imported(imported) if imported.wrong.is_empty() => cli.print(&Shown(imported)),
+                Response::Imported(imported) => Err(format!(
+                    "{}: nothing is taken, because\n{}",
+                    file.display(),
+                    imported.wrong.join("\n")
+                )),
+                other => Err(unexpected(other)),
+            }
+        }
+    }
+}
+
+/// What an import changes.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Shown(Imported);
+
+impl fmt::Display for Shown {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Imported {
+            added,
+            changed,
+            unchanged,
+            ignored,
+            in_force,
+            ..
+        } = &self.0;
+        for name in added {
+            writeln!(out, "+ {name}")?;
+        }
+        for name in changed {
+            writeln!(out, "~ {name}")?;
+        }
+        for column in ignored {
+            writeln!(out, "column {column:?} means nothing here")?;
+        }
+        let end = if *in_force {
+            "in force"
+        } else {
+            "not taken (dry run)"
+        };
+        write!(
+            out,
+            "{} added, {} changed, {unchanged} as they were: {end}",
+            added.len(),
+            changed.len()
+        )
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::explain::{Explanation, Whom};
-use crate::policy::{Applied, Author, ChangeError, While};
+use crate::policy::{Applied, Author, ChangeError, Imported, While};
 use crate::status::{AddressShown, DeviceShown, ProfileShown, Status, Watch};
 
 /// Longest line that is read, octets.
@@ -49,6 +49,13 @@ pub enum Request {
     PutDevice {
         /// The device.
         device: DeviceText,
+    },
+    /// Take devices from a spreadsheet.
+    Import {
+        /// Its text.
+        text: String,
+        /// Only say what would change.
+        dry_run: bool,
     },
     /// Everything that is said for a while.
     Said,
@@ -129,6 +136,8 @@ pub enum Response {
         /// The others.
         unknown: Vec<AddressShown>,
     },
+    /// What an import changes.
+    Imported(Imported),
     /// Profiles.
     Profiles {
         /// Each, and how many devices have it.
@@ -215,6 +224,15 @@ async fn one(stream: UnixStream, watch: &Watch) -> io::Result<()> {
             let (devices, unknown) = watch.devices();
             Response::Devices { devices, unknown }
         }
+        Ok(Request::Import { text, dry_run }) => watch
+            .household()
+            .import(watch.engine(), &Author::console(), &text, dry_run)
+            .map_or_else(
+                |error| Response::Error {
+                    reason: error.to_string(),
+                },
+                Response::Imported,
+            ),
         Ok(Request::Profiles) => Response::Profiles {
             profiles: watch.profiles(),
         },

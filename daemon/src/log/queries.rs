@@ -16,8 +16,8 @@ use isigurt_core::snapshot::Snapshot;
 use isigurt_core::step::{Done, Kind};
 use rtrb::{Consumer, Producer, RingBuffer};
 
-use super::record;
-use super::segment::{Writer, folder};
+use super::record::{self, Record};
+use super::segment::{VERSION, Writer, folder};
 
 /// Octets of a ring: some 30,000 queries.
 const RING: usize = 1 << 20;
@@ -25,6 +25,8 @@ const RING: usize = 1 << 20;
 const BLOCK: usize = 128 << 10;
 /// A block is written after this time at the latest.
 const OLDEST: Duration = Duration::from_secs(10);
+/// Records that a watcher looks at in a second.
+pub const LOOKED_AT: usize = 1000;
 /// How often the rings are looked at while there is something in them, and while there is not.
 const BUSY: Duration = Duration::from_millis(5);
 const QUIET: Duration = Duration::from_millis(200);
@@ -152,7 +154,12 @@ pub struct QueryLog {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// Who looks at records as they come.
+pub type Watcher = Box<dyn FnMut(&Record) + Send>;
+
 enum Errand {
+    /// Have this one look at records.
+    Watch(Watcher),
     /// Write everything now, then say so.
     Flush(Sender<()>),
     End,
@@ -187,6 +194,8 @@ impl QueryLog {
             begun: None,
             writer: Writer::new(folder(state_dir), keep_ms, most),
             failed: false,
+            watcher: None,
+            looked: (Instant::now(), 0),
         };
         let thread = std::thread::Builder::new()
             .name("query log".to_owned())
@@ -229,6 +238,12 @@ impl QueryLog {
         let _ = wait.recv_timeout(Duration::from_secs(1));
     }
 
+    /// Has `watcher` look at records as they come, on the log's thread: up to [`LOOKED_AT`] a second, so that a flood of
+    /// queries costs no more.
+    pub fn watch(&self, watcher: Watcher) {
+        self.send(Errand::Watch(watcher));
+    }
+
     /// Writes everything and ends.
     pub fn end(&self) {
         self.send(Errand::End);
@@ -253,6 +268,9 @@ struct Keeper {
     writer: Writer,
     /// Writing failed the last time.
     failed: bool,
+    watcher: Option<Watcher>,
+    /// Since when so many records were looked at.
+    looked: (Instant, usize),
 }
 
 impl Keeper {
@@ -270,6 +288,7 @@ impl Keeper {
             }
             match errand {
                 Err(RecvTimeoutError::Timeout) => {}
+                Ok(Errand::Watch(watcher)) => self.watcher = Some(watcher),
                 Ok(Errand::Flush(done)) => {
                     self.write();
                     let _ = done.send(());
@@ -297,10 +316,26 @@ impl Keeper {
             chunk.commit_all();
         }
         let any = self.block.len() > before;
+        self.look(before);
         if any && self.begun.is_none() {
             self.begun = Some(Instant::now());
         }
         any
+    }
+
+    /// Has the watcher look at what came behind `from`.
+    fn look(&mut self, from: usize) {
+        if self.looked.0.elapsed() >= Duration::from_secs(1) {
+            self.looked = (Instant::now(), 0);
+        }
+        let left = LOOKED_AT.saturating_sub(self.looked.1);
+        let (Some(watcher), Some(new)) = (&mut self.watcher, self.block.get(from..)) else {
+            return;
+        };
+        for record in record::read_some(new, VERSION, left) {
+            self.looked.1 += 1;
+            watcher(&record);
+        }
     }
 
     fn write(&mut self) {

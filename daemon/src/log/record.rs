@@ -106,10 +106,17 @@ fn part(out: &mut Vec<u8>, octets: &[u8]) {
 }
 
 /// Reads records of a version from octets that start with a marker; ends at the first that is none.
-pub(super) fn read(mut octets: &[u8], version: u32) -> Vec<Record> {
+pub(super) fn read(octets: &[u8], version: u32) -> Vec<Record> {
+    read_some(octets, version, usize::MAX)
+}
+
+/// Reads up to `most` records.
+pub(super) fn read_some(mut octets: &[u8], version: u32, most: usize) -> Vec<Record> {
     let mut records = Vec::new();
     let mut at_ms = 0;
-    while let Some((&first, rest)) = octets.split_first() {
+    while records.len() < most
+        && let Some((&first, rest)) = octets.split_first()
+    {
         if first == MARKER {
             let Some((time, rest)) = rest.split_first_chunk::<8>() else {
                 break;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::record::{self, Record};
 
 const MAGIC: &[u8; 8] = b"ISGTQLOG";
-const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 2;
 /// A file that is larger is followed by another, octets.
 const LARGE: u64 = 8 << 20;
 /// No block holds more, octets.

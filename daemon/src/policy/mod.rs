@@ -7,6 +7,7 @@
 //! rest, and swaps the snapshot. No query waits for it.
 
 mod clock;
+mod import;
 mod moment;
 mod requests;
 mod tables;
@@ -35,6 +36,7 @@ use crate::dns::engine::Engine;
 use crate::store::{Store, audit};
 
 pub use clock::tick;
+pub use import::Imported;
 pub use moment::While;
 pub use requests::{Answer, Request};
 pub use text::{copy, initial, offline, read};
