@@ -274,6 +274,9 @@ impl App {
         let sightings = sightings(config, &store, &engine, &network);
         let watch = Watch::new(engine.clone(), household, dns.clone(), lists, files, sightings);
         let watch = Arc::new(watch);
+        // Before the first answer, so that whoever got one can give commands.
+        let control: UnixListener = control::bind(&config.state_dir)
+            .map_err(|error| StartError::Control(control::path(&config.state_dir), error))?;
         let runtime = tokio::runtime::Handle::current();
         let workers = udp::Workers::start(&engine, edges.udp, &runtime)
             .map_err(|error| listen_error("DNS on", error))?;
@@ -289,8 +292,6 @@ impl App {
                 web::Site { watch: watch.clone() },
             )));
         }
-        let control: UnixListener = control::bind(&config.state_dir)
-            .map_err(|error| StartError::Control(control::path(&config.state_dir), error))?;
         doors.push(tokio::spawn(control::serve(control, watch.clone())));
         doors.push(tokio::spawn(policy::tick(engine.clone(), watch.clone())));
         doors.push(tokio::spawn(watch.sightings().clone().keep_saving()));
