@@ -153,7 +153,7 @@ async fn profiles(
     principal: Principal,
     Params(part): Params<Part>,
 ) -> Result<axum::Json<Page<ProfileText>>, Problem> {
-    principal.may_read(Area::Policy)?;
+    principal.may_read(Area::Profiles)?;
     let policy = site.watch.household().policy();
     let found = policy
         .profile
