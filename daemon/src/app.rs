@@ -20,9 +20,10 @@ use tokio::net::UnixListener;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
 
+use crate::accounts::{AccountError, Accounts, Lifetimes, SystemClock};
 use crate::clients::sightings::{self, Bounds, Sighting, Sightings};
 use crate::clients::{Known, Network};
-use crate::config::{Config, Loaded, LogQueries, Scheme, Server};
+use crate::config::{ClientNet, Config, Loaded, LogQueries, Scheme, Server};
 use crate::dns::engine::Engine;
 use crate::dns::upstream::Upstream;
 use crate::dns::{keep, tcp, udp};
@@ -32,6 +33,7 @@ use crate::status::Watch;
 use crate::store::{Store, StoreError};
 use crate::sync::worker::Worker;
 use crate::sync::{Files, Loading, Rules, SyncError};
+use crate::web::gate::Hosts;
 use crate::{control, web};
 
 /// Why the daemon does not start: one line that says what to do.
@@ -46,6 +48,9 @@ pub enum StartError {
     /// The policy in the state cannot be used.
     #[error("policy: {0}; apply a right one to an empty state folder, or mend policy.toml and apply it")]
     Policy(String),
+    /// The accounts cannot be used.
+    #[error("accounts: {0}")]
+    Accounts(#[from] AccountError),
     /// A port cannot be had.
     #[error("{what} {address}: {error}; {advice}")]
     Bind {
@@ -209,6 +214,7 @@ pub struct App {
     run: Run,
     watch: Arc<Watch>,
     network: Network,
+    accounts: Arc<Accounts>,
     workers: udp::Workers,
     doors: Vec<JoinHandle<()>>,
     dns: Vec<SocketAddr>,
@@ -286,12 +292,19 @@ impl App {
                 stream(listener).map_err(|error| listen_error("DNS on", error))?,
             )));
         }
+        let accounts = accounts(store.clone(), config)?;
+        let site = web::Site {
+            accounts: accounts.clone(),
+            hosts: Arc::new(hosts(config)),
+            watch: watch.clone(),
+        };
         for listener in edges.web {
             doors.push(tokio::spawn(web::serve(
                 stream(listener).map_err(|error| listen_error("web UI on", error))?,
-                web::Site { watch: watch.clone() },
+                site.clone(),
             )));
         }
+        doors.push(tokio::spawn(tidy(accounts.clone())));
         doors.push(tokio::spawn(control::serve(control, watch.clone())));
         doors.push(tokio::spawn(policy::tick(engine.clone(), watch.clone())));
         doors.push(tokio::spawn(watch.sightings().clone().keep_saving()));
@@ -310,6 +323,7 @@ impl App {
             run,
             watch,
             network,
+            accounts,
             workers,
             doors,
             dns,
@@ -330,6 +344,11 @@ impl App {
     /// Who is who on the network.
     pub fn network(&self) -> &Network {
         &self.network
+    }
+
+    /// The accounts.
+    pub fn accounts(&self) -> &Accounts {
+        &self.accounts
     }
 
     /// Rules in force.
@@ -485,6 +504,48 @@ async fn know(
         watch.household().know(&engine, known());
         if changed.changed().await.is_err() {
             return; // the watcher has ended
+        }
+    }
+}
+
+/// Opens the accounts; where there is none, the log says how the gateway gets its owner.
+fn accounts(store: Store, config: &Config) -> Result<Arc<Accounts>, StartError> {
+    let lifetimes = Lifetimes {
+        idle: config.web.session_idle.0,
+        longest: config.web.session_longest.0,
+    };
+    let accounts = Accounts::open(store, Arc::new(SystemClock::default()), lifetimes)?;
+    if let Some(code) = accounts.claim_code() {
+        tracing::warn!(%code, "nobody owns this gateway yet: open the web UI and claim it with this code");
+    }
+    Ok(Arc::new(accounts))
+}
+
+/// Names that the gateway is called by: configured, in its certificate, and those of the machine.
+fn hosts(config: &Config) -> Hosts {
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let machine = machine.trim();
+    let domain = config.local.domain.to_string();
+    let domain = domain.trim_end_matches('.');
+    let mut names = config.web.hosts.clone();
+    names.extend(config.dns.tls.as_ref().map(|tls| tls.hostname.clone()));
+    if !machine.is_empty() {
+        names.extend([
+            machine.to_owned(),
+            format!("{machine}.{domain}"),
+            format!("{machine}.local"),
+        ]);
+    }
+    names.extend([format!("gateway.{domain}"), format!("isigurt.{domain}")]);
+    Hosts::new(names, ClientNet::Private.nets())
+}
+
+/// Lets go of sessions and tokens that have expired.
+async fn tidy(accounts: Arc<Accounts>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(300)).await;
+        if let Err(error) = accounts.work(Accounts::tidy).await {
+            tracing::warn!(%error, "accounts are not tidied");
         }
     }
 }

@@ -7,6 +7,7 @@
 //! `web`, and nothing knows `cli`.
 #![forbid(unsafe_code)]
 
+pub mod accounts;
 pub mod app;
 pub mod cli;
 pub mod clients;

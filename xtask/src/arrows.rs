@@ -49,24 +49,27 @@ const MODULES: &[(&str, &[&str])] = &[
     ("log", &[]),
     ("store", &[]),
     ("config", &[]),
+    ("accounts", &["store"]),
     ("explain", &[]),
     ("clients", &["store"]), // knows no profiles and nobody who asks
     ("sync", &["config", "store"]),
     ("dns", &["config", "log"]), // knows nothing of the web UI
     ("policy", &["clients", "config", "dns", "store"]),
     ("status", &["clients", "dns", "explain", "policy", "sync"]),
-    ("control", &["dns", "explain", "policy", "status"]),
-    ("web", &["dns", "explain", "status"]),
+    ("control", &["accounts", "dns", "explain", "policy", "status"]),
+    ("web", &["accounts", "dns", "explain", "log", "policy", "status"]),
     (
         "app",
         &[
-            "clients", "config", "control", "dns", "log", "policy", "status", "store", "sync", "web",
+            "accounts", "clients", "config", "control", "dns", "log", "policy", "status", "store", "sync",
+            "web",
         ],
     ),
     (
         "cli",
         &[
-            "app", "clients", "config", "control", "explain", "log", "policy", "status", "store", "sync",
+            "accounts", "app", "clients", "config", "control", "explain", "log", "policy", "status", "store",
+            "sync",
         ],
     ), // nothing imports it
 ];

@@ -7,6 +7,9 @@ use clap::Subcommand;
 use super::{Cli, println_line, unexpected};
 use crate::control::{Request, Response};
 
+/// How long the smallest difference is looked for; after that a larger one does.
+const DIFFERENCE: std::time::Duration = std::time::Duration::from_millis(500);
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Print the policy in force as TOML
@@ -43,7 +46,9 @@ pub(super) fn run(cli: &Cli, command: &Command) -> Result<(), String> {
             };
             match cli.ask(&request)? {
                 Response::Applied(applied) => cli.print(&Change {
-                    difference: similar::TextDiff::from_lines(&applied.before, &applied.after)
+                    difference: similar::TextDiff::configure()
+                        .timeout(DIFFERENCE)
+                        .diff_lines(&applied.before, &applied.after)
                         .unified_diff()
                         .context_radius(2)
                         .to_string(),

@@ -224,7 +224,7 @@ pub struct Platform {
 }
 
 /// `[web]`.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Web {
     /// Addresses of the web UI; `None` = not said.
@@ -233,6 +233,12 @@ pub struct Web {
     pub https: Vec<SocketAddr>,
     /// Addresses of the block page.
     pub block_page: Vec<SocketAddr>,
+    /// Names that the gateway is called by, beside its own.
+    pub hosts: Vec<String>,
+    /// How long a session lives without a request.
+    pub session_idle: Span,
+    /// How long a session lives at all.
+    pub session_longest: Span,
 }
 
 /// What the query log keeps.
@@ -372,6 +378,19 @@ impl Default for Upstream {
     }
 }
 
+impl Default for Web {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            https: Vec::new(),
+            block_page: Vec::new(),
+            hosts: Vec::new(),
+            session_idle: Span::days(1),
+            session_longest: Span::days(30),
+        }
+    }
+}
+
 impl Default for Local {
     fn default() -> Self {
         Self {
@@ -470,6 +489,12 @@ impl Config {
         }
         if !(50..=60_000).contains(&self.upstream.timeout_ms) {
             return Err(("timeout_ms", "50 to 60000 milliseconds are expected".to_owned()));
+        }
+        if self.web.session_idle.0.is_zero() || self.web.session_longest.0.is_zero() {
+            return Err((
+                "session_",
+                "more than nothing is expected, such as \"12h\"".to_owned(),
+            ));
         }
         for (place, list) in self.lists.iter().enumerate() {
             if self.lists.iter().take(place).any(|other| other.id == list.id) {

@@ -16,7 +16,7 @@ const RATE: u32 = 2000;
 const SMALL: u64 = 96 << 20;
 
 /// A running gateway with one list.
-struct Running {
+pub(super) struct Running {
     child: Child,
     address: SocketAddr,
     folder: PathBuf,
@@ -24,7 +24,7 @@ struct Running {
 
 impl Running {
     /// Starts one on the state in `folder`, inside a control group if one is named.
-    fn start(folder: &Path, group: Option<&Group>) -> anyhow::Result<Self> {
+    pub(super) fn start(folder: &Path, group: Option<&Group>) -> anyhow::Result<Self> {
         let address = UdpSocket::bind("127.0.0.1:0")?.local_addr()?;
         let list = folder.join("list.txt");
         let config = folder.join("gateway.toml");
@@ -58,7 +58,7 @@ impl Running {
     }
 
     /// Waits for the first answer.
-    fn first_answer(&mut self) -> anyhow::Result<Duration> {
+    pub(super) fn first_answer(&mut self) -> anyhow::Result<Duration> {
         let started = Instant::now();
         let socket = UdpSocket::bind("127.0.0.1:0")?;
         socket.set_read_timeout(Some(Duration::from_millis(5)))?;
@@ -75,6 +75,11 @@ impl Running {
             std::thread::sleep(Duration::from_millis(1));
         }
         bail!("isigurtd does not answer: {}", self.log())
+    }
+
+    /// Where it serves DNS.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     fn log(&self) -> String {
@@ -195,7 +200,7 @@ fn note_memory(table: &mut Table, what: &str, pid: u32) {
 }
 
 /// A control group with a limit of memory, removed at the end.
-struct Group(PathBuf);
+pub(super) struct Group(PathBuf);
 
 impl Group {
     fn make(limit: u64) -> Option<Self> {

@@ -11,6 +11,7 @@ use utoipa_axum::routes;
 
 use super::access::{Area, Principal};
 use super::extract::Params;
+use super::moments::profile;
 use super::problem::Problem;
 use crate::explain::{Explanation, Whom};
 use crate::status::Status;
@@ -117,6 +118,22 @@ fn address() -> String {
     "A".to_owned()
 }
 
+/// Whether the one who asks may know what applies to this device or profile.
+fn may_ask(site: &Site, principal: &Principal, asked: &Asked) -> Result<(), Problem> {
+    if principal.may_read(Area::Policy).is_ok() {
+        return Ok(());
+    }
+    let household = site.watch.household();
+    let profile = match (&asked.device, &asked.profile) {
+        (Some(device), _) => {
+            let who = household.who(site.watch.engine(), device).ok();
+            who.and_then(|who| profile(site, &who))
+        }
+        (None, profile) => profile.clone(),
+    };
+    principal.may_read(profile.as_deref().map_or(Area::Policy, Area::Profile))
+}
+
 /// Why a name is blocked or not.
 #[utoipa::path(get, path = "/why", tag = "looking", params(Asked), responses(
     (status = 200, body = Explanation), (status = 400, body = Problem), (status = 401, body = Problem),
@@ -126,7 +143,7 @@ async fn why(
     principal: Principal,
     Params(asked): Params<Asked>,
 ) -> Result<axum::Json<Explanation>, Problem> {
-    principal.may_read(Area::Why)?;
+    may_ask(&site, &principal, &asked)?;
     let qtype = rdata::rtype(&asked.r#type).ok_or_else(|| {
         Problem::unprocessable(format!("{:?} is no query type; try A or AAAA", asked.r#type))
     })?;

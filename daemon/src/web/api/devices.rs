@@ -111,16 +111,12 @@ fn find<'p>(policy: &'p mut Policy, name: &str) -> Result<&'p mut DeviceText, Ch
 fn seen(site: &Site, principal: &Principal, name: &str) -> Result<DeviceText, Problem> {
     let policy = site.watch.household().policy();
     let found = policy.device.iter().find(|device| device.name == name);
-    match found {
-        Some(device) => {
-            principal.may_read(Area::DevicesOf(&device.profile))?;
-            Ok(device.clone())
-        }
-        None => {
-            principal.may_read(Area::Devices)?;
-            Err(missing("device", name).into())
-        }
+    if let Some(device) = found {
+        principal.may_read(Area::DevicesOf(&device.profile))?;
+        return Ok(device.clone());
     }
+    principal.may_read(Area::Devices)?;
+    Err(missing("device", name).into())
 }
 
 /// One device.

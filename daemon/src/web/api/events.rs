@@ -132,10 +132,7 @@ async fn queries(
 
 fn read(site: &Site, which: &Which, principal: &Principal) -> std::io::Result<Queries> {
     let day_ago = || Timestamp::now().checked_sub(SignedDuration::from_hours(24)).ok();
-    let since = which
-        .since
-        .or_else(day_ago)
-        .map_or(0, |since| since.as_millisecond());
+    let since = which.since.or_else(day_ago).map_or(0, Timestamp::as_millisecond);
     let before = which.before.map_or(i64::MAX, Timestamp::as_millisecond);
     let before = u64::try_from(before).unwrap_or(0);
     let is = |wanted: &Option<String>, value: &str| wanted.as_ref().is_none_or(|wanted| wanted == value);
@@ -156,7 +153,7 @@ fn read(site: &Site, which: &Which, principal: &Principal) -> std::io::Result<Qu
             && named
             && is(&which.profile, &record.profile)
             && is(&which.verdict, record.verdict)
-            && principal.sees(&record.profile);
+            && principal.sees_queries(&record.profile);
         if !wanted {
             return;
         }

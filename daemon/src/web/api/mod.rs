@@ -11,30 +11,57 @@ pub(crate) mod extract;
 mod me;
 mod moments;
 mod policy;
-pub(crate) mod problem;
+pub mod problem;
+mod session;
+mod setup;
 
 use axum::Router;
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use utoipa::OpenApi;
-use utoipa::openapi::RefOr;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
+use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::Site;
 use problem::Problem;
 
 #[derive(OpenApi)]
-#[openapi(info(
-    title = "iSigurt Gateway",
-    description = "Profiles, devices, hours and everything else that the gateway enforces.",
-    license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
-))]
+#[openapi(
+    info(
+        title = "iSigurt Gateway",
+        description = "Profiles, devices, hours and everything else that the gateway enforces. With the session's cookie, \
+            unsafe methods need the header X-CSRF-Token, whose value GET /api/v1/session gives; with an API token not.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
+    ),
+    modifiers(&WaysIn),
+    security(("session" = [], "csrf" = []), ("token" = []))
+)]
 struct Description;
+
+/// How one says who one is.
+struct WaysIn;
+
+impl Modify for WaysIn {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let components = openapi.components.get_or_insert_default();
+        let session = SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new(access::SESSION)));
+        let csrf = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new(access::CSRF)));
+        let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        for (name, scheme) in [("session", session), ("csrf", csrf), ("token", token)] {
+            components.add_security_scheme(name, scheme);
+        }
+    }
+}
 
 /// Every resource, and what describes them.
 pub(super) fn router(site: Site) -> Router {
     let resources = OpenApiRouter::new()
+        .merge(setup::router())
+        .merge(session::router())
         .merge(policy::router())
         .merge(devices::router())
         .merge(moments::router())
@@ -44,6 +71,7 @@ pub(super) fn router(site: Site) -> Router {
     let (router, mut description) = OpenApiRouter::with_openapi(Description::openapi())
         .nest("/api/v1", resources)
         .split_for_parts();
+    anywhere(&mut description);
     problems(&mut description);
     let description = description.to_json().unwrap_or_default();
     let describe = move || {
@@ -54,12 +82,55 @@ pub(super) fn router(site: Site) -> Router {
         .route("/api/v1/openapi.json", get(describe))
         .route("/api/{*rest}", axum::routing::any(nowhere))
         .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn(not_to_be_kept))
         .with_state(site)
 }
 
-/// Gives the bodies of all errors their media type.
-fn problems(description: &mut utoipa::openapi::OpenApi) {
-    let operations = description.paths.paths.values_mut().flat_map(|path| {
+/// Answers are for who asked, and for now.
+async fn not_to_be_kept(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "same-origin",
+        ),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// Names with each operation what the gate in front of all may answer (see `gate.rs`).
+fn anywhere(description: &mut utoipa::openapi::OpenApi) {
+    let problem = || {
+        let content = ContentBuilder::new()
+            .schema(Some(Ref::from_schema_name("Problem")))
+            .build();
+        ResponseBuilder::new().content("application/json", content)
+    };
+    for operation in operations(description) {
+        let responses = &mut operation.responses.responses;
+        for (status, why) in [
+            (
+                "403",
+                "Not allowed, from a foreign page, or unencrypted from outside",
+            ),
+            ("421", "The gateway is not called by this name"),
+        ] {
+            let response = || problem().description(why).build().into();
+            responses.entry(status.to_owned()).or_insert_with(response);
+        }
+    }
+}
+
+fn operations(
+    description: &mut utoipa::openapi::OpenApi,
+) -> impl Iterator<Item = &mut utoipa::openapi::path::Operation> {
+    let paths = description.paths.paths.values_mut();
+    let all = paths.flat_map(|path| {
         [
             &mut path.get,
             &mut path.put,
@@ -68,7 +139,12 @@ fn problems(description: &mut utoipa::openapi::OpenApi) {
             &mut path.patch,
         ]
     });
-    for operation in operations.flatten() {
+    all.flatten()
+}
+
+/// Gives the bodies of all errors their media type.
+fn problems(description: &mut utoipa::openapi::OpenApi) {
+    for operation in operations(description) {
         for (status, response) in &mut operation.responses.responses {
             if let RefOr::T(response) = response
                 && (status.starts_with('4') || status.starts_with('5'))

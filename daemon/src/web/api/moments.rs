@@ -35,11 +35,11 @@ async fn moments(State(site): State<Site>, principal: Principal) -> Result<axum:
 }
 
 fn sees(site: &Site, principal: &Principal, who: &Who) -> bool {
-    principal.may_read(area(&profile(site, who))).is_ok()
+    principal.may_read(area(profile(site, who).as_deref())).is_ok()
 }
 
 /// The name of the profile that somebody has; `None` for everybody.
-fn profile(site: &Site, who: &Who) -> Option<String> {
+pub(super) fn profile(site: &Site, who: &Who) -> Option<String> {
     match who {
         Who::All => None,
         Who::Profile(name) => Some(name.clone()),
@@ -51,13 +51,13 @@ fn profile(site: &Site, who: &Who) -> Option<String> {
     }
 }
 
-fn area(profile: &Option<String>) -> Area<'_> {
-    profile.as_deref().map_or(Area::Moments, Area::MomentsOf)
+fn area(profile: Option<&str>) -> Area<'_> {
+    profile.map_or(Area::Moments, Area::MomentsOf)
 }
 
 fn allowed(site: &Site, principal: &Principal, who: &str) -> Result<Who, Problem> {
     let who = site.watch.household().who(site.watch.engine(), who)?;
-    principal.may_write(area(&profile(site, &who)))?;
+    principal.may_write(area(profile(site, &who).as_deref()))?;
     Ok(who)
 }
 
