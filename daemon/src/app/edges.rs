@@ -1,0 +1,137 @@
+//! The sockets: handed over by the service manager, or bound as the configuration says.
+
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::Path;
+
+use super::StartError;
+use crate::config::Config;
+
+/// Everything that is open towards the outside.
+#[derive(Debug, Default)]
+pub struct Edges {
+    /// DNS over UDP.
+    pub udp: Vec<UdpSocket>,
+    /// DNS over TCP.
+    pub tcp: Vec<TcpListener>,
+    /// The web UI.
+    pub web: Vec<TcpListener>,
+}
+
+impl Edges {
+    /// Takes the service manager's sockets for DNS, or binds those of the configuration; binds those of the web UI.
+    pub fn open(config: &Config) -> Result<Self, StartError> {
+        let mut edges = Self::inherited().map_err(StartError::Inherited)?;
+        if edges.udp.is_empty() && edges.tcp.is_empty() {
+            for &address in &config.dns.listen {
+                edges.bind(address, config.dns.workers())?;
+            }
+        } else {
+            edges.share(config.dns.workers()).map_err(StartError::Inherited)?;
+        }
+        let (addresses, chosen) = match &config.web.listen {
+            Some(addresses) => (addresses.clone(), true),
+            None if config.state_dir == Path::new("./var") => {
+                (vec![SocketAddr::from(([127, 0, 0, 1], 8080))], false)
+            }
+            None => (vec![SocketAddr::from(([0, 0, 0, 0], 8080))], false),
+        };
+        for address in addresses {
+            match TcpListener::bind(address) {
+                Ok(listener) => edges.web.push(listener),
+                Err(error) if chosen => return Err(refused("web UI on", address, error)),
+                // Filtering must not fail because a port that nobody asked for is taken.
+                Err(error) => {
+                    tracing::warn!(%address, %error, "the web UI is not served; set [web] listen to another address");
+                }
+            }
+        }
+        Ok(edges)
+    }
+
+    fn inherited() -> std::io::Result<Self> {
+        let mut edges = Self::default();
+        let mut handed = listenfd::ListenFd::from_env();
+        for place in 0..handed.len() {
+            // Each is one of the two; the other question is an error that leaves the descriptor where it is.
+            if let Ok(Some(socket)) = handed.take_udp_socket(place) {
+                edges.udp.push(socket);
+            } else if let Some(listener) = handed.take_tcp_listener(place)? {
+                edges.tcp.push(listener);
+            }
+        }
+        Ok(edges)
+    }
+
+    /// Has as many workers as are wanted receive from the sockets that were handed over.
+    fn share(&mut self, workers: usize) -> std::io::Result<()> {
+        let more = self
+            .udp
+            .iter()
+            .flat_map(|socket| (1..workers).map(|_| socket.try_clone()));
+        let more: Vec<UdpSocket> = more.collect::<Result<_, _>>()?;
+        self.udp.extend(more);
+        Ok(())
+    }
+
+    /// Binds both transports to one address, UDP once for each worker; with port 0 to the same free port. TCP, which
+    /// nobody can share, finds out whether another program has the address.
+    fn bind(&mut self, address: SocketAddr, workers: usize) -> Result<(), StartError> {
+        let mut last = None;
+        for _ in 0..if address.port() == 0 { 20 } else { 1 } {
+            let bound = isigurt_udp::bind(address, workers > 1).and_then(|first| {
+                let address = first.local_addr()?;
+                let tcp = bind_tcp(address)?;
+                let others = (1..workers).map(|_| isigurt_udp::bind(address, true));
+                let udp: Vec<UdpSocket> = std::iter::once(Ok(first))
+                    .chain(others)
+                    .collect::<Result<_, _>>()?;
+                Ok((udp, tcp))
+            });
+            match bound {
+                Ok((udp, tcp)) => {
+                    self.udp.extend(udp);
+                    self.tcp.push(tcp);
+                    return Ok(());
+                }
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(refused(
+            "DNS on",
+            address,
+            last.unwrap_or_else(|| std::io::ErrorKind::AddrInUse.into()),
+        ))
+    }
+}
+
+fn bind_tcp(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?; // a restart need not wait for old connections to fade
+    socket.bind(&address.into())?;
+    socket.listen(256)?;
+    Ok(socket.into())
+}
+
+pub(super) fn refused(what: &'static str, address: SocketAddr, error: std::io::Error) -> StartError {
+    let advice = match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            "another program has it: end that one (ss -lunp shows it), or listen elsewhere"
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need systemd's socket or CAP_NET_BIND_SERVICE: see docs/install.md"
+        }
+        std::io::ErrorKind::AddrNotAvailable => {
+            "this machine has no such address: correct it in the configuration"
+        }
+        _ => "correct it in the configuration",
+    };
+    StartError::Bind {
+        what,
+        address,
+        error,
+        advice,
+    }
+}
