@@ -127,6 +127,7 @@ impl App {
         let run = Run::start();
         let log = query_log(config, edges.udp.len()).map_err(StartError::Runtime)?;
         let limiter = Limiter::new(config.dns.rate_limit.per_client_qps);
+        let accounts = accounts(store.clone(), config)?;
         let household = Household::new(store.clone(), config).map_err(StartError::Policy)?;
         let parts = household.start(&rules.index).map_err(StartError::Policy)?;
         let engine = Engine::new(
@@ -167,7 +168,6 @@ impl App {
                 stream(listener).map_err(|error| listen_error("DNS on", error))?,
             )));
         }
-        let accounts = accounts(store.clone(), config)?;
         let site = web::Site {
             accounts: accounts.clone(),
             hosts: Arc::new(hosts(config)),
@@ -180,7 +180,11 @@ impl App {
             )));
         }
         doors.push(tokio::spawn(tidy(accounts.clone())));
-        doors.push(tokio::spawn(control::serve(control, watch.clone())));
+        doors.push(tokio::spawn(control::serve(
+            control,
+            watch.clone(),
+            accounts.clone(),
+        )));
         doors.push(tokio::spawn(policy::tick(engine.clone(), watch.clone())));
         doors.push(tokio::spawn(watch.sightings().clone().keep_saving()));
         doors.push(tokio::spawn(forget(watch.clone())));

@@ -10,6 +10,7 @@
     clippy::missing_panics_doc
 )]
 
+pub mod browser;
 pub mod upstream;
 
 use std::io::{Read as _, Write as _};
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+pub use browser::{Answer, Browser};
 pub use upstream::{Authority, Scripted};
 
 /// A built program of the workspace; builds it first, unless `ISIGURT_BIN_DIR` names a folder of built ones.
@@ -105,8 +107,13 @@ impl Gateway {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
         let own = folder.path().display();
+        let web = if rest.contains("[web]") {
+            "" // the test serves it
+        } else {
+            "[web]\nlisten = []\n"
+        };
         let text = format!(
-            "state_dir = \"{own}/state\"\n[dns]\nlisten = [\"{address}\"]\n{dns}\n[web]\nlisten = []\n[upstream]\n\
+            "state_dir = \"{own}/state\"\n[dns]\nlisten = [\"{address}\"]\n{dns}\n{web}[upstream]\n\
              servers = [{servers}]\nstrategy = \"sequential\"\ntimeout_ms = 400\n\
              dnssec = \"off\"\n{}",
             rest.replace("{dir}", &own.to_string())

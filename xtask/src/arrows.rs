@@ -56,7 +56,10 @@ const MODULES: &[(&str, &[&str])] = &[
     ("dns", &["config", "log"]), // knows nothing of the web UI
     ("policy", &["clients", "config", "dns", "store"]),
     ("status", &["clients", "dns", "explain", "policy", "sync"]),
-    ("control", &["accounts", "dns", "explain", "policy", "status"]),
+    (
+        "control",
+        &["accounts", "dns", "explain", "policy", "status", "store"],
+    ),
     ("web", &["accounts", "dns", "explain", "log", "policy", "status"]),
     (
         "app",

@@ -13,7 +13,8 @@ use utoipa::ToSchema;
 
 use super::lockout::Attempt;
 use super::totp::Totp;
-use super::{AccountError, Accounts, Member, NewUser, Place, USERS, UserView, password};
+use super::{AccountError, Accounts, Member, NewUser, Place, Role, USERS, password};
+use crate::store::audit::Author;
 
 /// What somebody shows to sign in.
 #[derive(Debug, Clone)]
@@ -116,8 +117,12 @@ impl Accounts {
             return Err(AccountError::Claimed);
         }
         let attempt = self.begin("", Place::Address(address))?;
+        let author = Author {
+            who: new.name.clone(),
+            from: address.to_string(),
+        };
         self.hash_work(move |accounts| {
-            let made = accounts.claim(&code, &new);
+            let made = accounts.claim(&code, &new, &author);
             if !matches!(made, Err(AccountError::WrongClaim)) {
                 accounts.lockout.succeeded(&attempt);
             }
@@ -137,12 +142,11 @@ impl Accounts {
     /// Whether a signed-in user knows the password; guesses count as at sign-in.
     pub async fn confirm_password(
         self: &Arc<Self>,
-        user: &UserView,
+        name: String,
         password: String,
         address: IpAddr,
     ) -> Result<(), AccountError> {
-        let attempt = self.begin(&user.name, Place::Address(address))?;
-        let name = user.name.clone();
+        let attempt = self.begin(&name, Place::Address(address))?;
         self.hash_work(move |accounts| {
             accounts.check_password(&name, &password)?;
             accounts.lockout.succeeded(&attempt);
@@ -245,7 +249,7 @@ impl Accounts {
     }
 
     /// Puts the second step in force if the code is right, and gives recovery codes, which nobody sees again.
-    pub fn confirm_totp(&self, id: &str, code: &str) -> Result<Vec<String>, AccountError> {
+    pub fn confirm_totp(&self, id: &str, code: &str, author: &Author) -> Result<Vec<String>, AccountError> {
         let now = self.clock.wall();
         self.change(|ledger, changes| {
             let user = ledger.user(id)?;
@@ -263,17 +267,27 @@ impl Accounts {
             totp.confirmed = true;
             let codes = totp.renew_recovery()?;
             changes.put(&USERS, id, user);
+            changes.audit(author.entry("account.second-step.add", &user.name, None, None));
             Ok(codes)
         })
     }
 
-    /// Removes the second step.
-    pub fn remove_totp(&self, id: &str) -> Result<(), AccountError> {
+    /// Removes the second step, if `allowed` says so of what the user is now.
+    pub fn remove_totp(
+        &self,
+        id: &str,
+        author: &Author,
+        allowed: impl FnOnce(Role) -> bool,
+    ) -> Result<bool, AccountError> {
         self.change(|ledger, changes| {
             let user = ledger.user(id)?;
+            if !allowed(user.role) {
+                return Ok(false);
+            }
             user.totp = None;
             changes.put(&USERS, id, user);
-            Ok(())
+            changes.audit(author.entry("account.second-step.remove", &user.name, None, None));
+            Ok(true)
         })
     }
 }

@@ -217,7 +217,10 @@ impl Reach {
                 Scope::Profile(name) => profiles.iter().any(|profile| profile == name),
                 scope => matches!(scope, Scope::Own | Scope::Reached),
             },
-            Self::Below => matches!(scope, Scope::Own | Scope::Role(Role::Staff | Role::Viewer)),
+            Self::Below => matches!(
+                scope,
+                Scope::Own | Scope::Reached | Scope::Role(Role::Staff | Role::Viewer)
+            ),
             Self::All => true,
         }
     }
@@ -395,7 +398,7 @@ mod tests {
             (Action::AskAccess, ["m", "m", "m", "m", "m"]),
             (Action::OwnAccount, ["m", "m", "m", "m", ""]),
             (Action::AccountsRead, [EVERYTHING, EVERYTHING, "", "", ""]),
-            (Action::AccountsWrite, [EVERYTHING, "sm", "", "", ""]),
+            (Action::AccountsWrite, [EVERYTHING, "smr", "", "", ""]),
             (Action::Backup, [EVERYTHING, "", "", "", ""]),
         ];
         let device = Principal::Device { address: HERE };

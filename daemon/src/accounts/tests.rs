@@ -6,6 +6,7 @@ use std::path::Path;
 use super::clock::HandClock;
 use super::session::csrf;
 use super::*;
+use crate::store::audit::Author;
 
 const PASSWORD: &str = "three green apples";
 const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
@@ -14,6 +15,10 @@ const LIFETIMES: Lifetimes = Lifetimes {
     idle: Duration::from_secs(3600),
     longest: Duration::from_secs(7200),
 };
+
+fn me() -> Author {
+    Author::console()
+}
 
 struct House {
     accounts: Arc<Accounts>,
@@ -25,7 +30,7 @@ impl House {
     /// With an owner "Ana".
     fn new() -> Self {
         let house = Self::unclaimed();
-        house.accounts.add(&new_user("Ana", Role::Owner)).unwrap();
+        house.accounts.add(&new_user("Ana", Role::Owner), &me()).unwrap();
         house
     }
 
@@ -181,7 +186,7 @@ async fn secrets_are_not_in_the_state() {
         scopes: vec![TokenScope::Read],
         days: None,
     };
-    let (token, _) = house.accounts.make_token(&id, &new).unwrap();
+    let (token, _) = house.accounts.make_token(&id, &new, &me()).unwrap();
     let all = format!(
         "{:?} {:?} {:?}",
         house.store.all(&USERS).unwrap(),
@@ -202,7 +207,7 @@ async fn a_changed_password_ends_all_sessions_and_the_old_one_is_wrong() {
     assert_ne!(one, other);
     house
         .accounts
-        .set_password(&house.id("Ana"), "four yellow pears", |_| true)
+        .set_password(&house.id("Ana"), "four yellow pears", &me(), |_| true)
         .unwrap();
     for session in [one, other] {
         assert!(house.accounts.by_session(&session, HOME).is_none());
@@ -238,7 +243,7 @@ async fn a_child_that_guesses_locks_itself_out_and_nobody_else() {
     assert_eq!(done.browser, known, "stays known");
     house.login("Ana", PASSWORD, None).await.unwrap();
     // A known browser of somebody else is a stranger.
-    house.accounts.add(&new_user("Ben", Role::Viewer)).unwrap();
+    house.accounts.add(&new_user("Ben", Role::Viewer), &me()).unwrap();
     let other = Credentials {
         browser: Some(known),
         ..shown("Ben", PASSWORD, None, CHILD)
@@ -285,11 +290,13 @@ async fn the_second_step_is_asked_for_after_the_password_and_each_code_works_onc
     assert!(enrolment.uri.contains(&enrolment.secret));
     house.login("Ana", PASSWORD, None).await.unwrap(); // not in force yet
     let code = |now: i64| totp::tests::code(&enrolment.secret, now);
-    let wrong = house.accounts.confirm_totp(&id, "000000");
+    let wrong = house.accounts.confirm_totp(&id, "000000", &me());
     assert!(matches!(wrong, Err(AccountError::Invalid { field: "code", .. })));
     let now = house.clock.wall();
-    let recovery = house.accounts.confirm_totp(&id, &code(now)).unwrap();
-    assert!(house.accounts.enrol(&id).is_err() && house.accounts.confirm_totp(&id, &code(now)).is_err());
+    let recovery = house.accounts.confirm_totp(&id, &code(now), &me()).unwrap();
+    assert!(
+        house.accounts.enrol(&id).is_err() && house.accounts.confirm_totp(&id, &code(now), &me()).is_err()
+    );
 
     assert!(matches!(
         house.login("Ana", PASSWORD, None).await,
@@ -320,7 +327,7 @@ async fn the_second_step_is_asked_for_after_the_password_and_each_code_works_onc
             .await
             .is_err()
     );
-    house.accounts.remove_totp(&id).unwrap();
+    house.accounts.remove_totp(&id, &me(), |_| true).unwrap();
     house.login("Ana", PASSWORD, None).await.unwrap();
 }
 
@@ -333,36 +340,46 @@ fn there_is_always_an_owner_and_names_are_taken_once() {
         role: Some(role),
         ..UserChange::default()
     };
-    let last = accounts.alter(&ana, &change(Role::Viewer), |_| true);
+    let last = accounts.alter(&ana, &change(Role::Viewer), &me(), |_| true);
     assert!(matches!(last, Err(AccountError::Conflict(_))));
     assert!(matches!(
-        accounts.remove(&ana, |_| true),
+        accounts.remove(&ana, &me(), |_| true),
         Err(AccountError::Conflict(_))
     ));
     assert!(matches!(
-        accounts.add(&new_user(" ANA", Role::Admin)),
+        accounts.add(&new_user(" ANA", Role::Admin), &me()),
         Err(AccountError::Conflict(_))
     ));
     for name in ["", " ", "a\nb", &"x".repeat(65)] {
-        assert!(accounts.add(&new_user(name, Role::Admin)).is_err(), "{name:?}");
+        assert!(
+            accounts.add(&new_user(name, Role::Admin), &me()).is_err(),
+            "{name:?}"
+        );
     }
-    let ben = accounts.add(&new_user("Ben", Role::Owner)).unwrap();
-    accounts.alter(&ana, &change(Role::Viewer), |_| true).unwrap();
+    let ben = accounts.add(&new_user("Ben", Role::Owner), &me()).unwrap();
+    accounts
+        .alter(&ana, &change(Role::Viewer), &me(), |_| true)
+        .unwrap();
     let renamed = UserChange {
         name: Some("ANA".to_owned()),
         profiles: Some(vec!["b".to_owned(), "a".to_owned(), "a".to_owned()]),
         ..UserChange::default()
     };
-    let view = accounts.alter(&ana, &renamed, |_| true).unwrap().unwrap();
+    let view = accounts.alter(&ana, &renamed, &me(), |_| true).unwrap().unwrap();
     assert_eq!((view.name.as_str(), view.profiles.len()), ("ANA", 2));
-    assert!(accounts.alter(&ana, &renamed, |_| false).unwrap().is_none());
+    assert!(
+        accounts
+            .alter(&ana, &renamed, &me(), |_| false)
+            .unwrap()
+            .is_none()
+    );
     let taken = UserChange {
         name: Some("ben".to_owned()),
         ..UserChange::default()
     };
-    assert!(accounts.alter(&ana, &taken, |_| true).is_err());
+    assert!(accounts.alter(&ana, &taken, &me(), |_| true).is_err());
     assert!(matches!(
-        accounts.remove(&ben.id, |_| true),
+        accounts.remove(&ben.id, &me(), |_| true),
         Err(AccountError::Conflict(_))
     ));
     assert_eq!(house.restarted().users(), accounts.users());
@@ -371,13 +388,17 @@ fn there_is_always_an_owner_and_names_are_taken_once() {
 #[tokio::test]
 async fn tokens_expire_follow_their_user_and_go_with_it() {
     let house = House::new();
-    let ben = house.accounts.add(&new_user("Ben", Role::Admin)).unwrap().id;
+    let ben = house
+        .accounts
+        .add(&new_user("Ben", Role::Admin), &me())
+        .unwrap()
+        .id;
     let new = NewToken {
         name: "backup script".to_owned(),
         scopes: vec![TokenScope::PolicyWrite, TokenScope::Read, TokenScope::Read],
         days: Some(2),
     };
-    let (token, view) = house.accounts.make_token(&ben, &new).unwrap();
+    let (token, view) = house.accounts.make_token(&ben, &new, &me()).unwrap();
     assert!(token.starts_with("isg_") && view.scopes.len() == 2);
     let may = |accounts: &Accounts| {
         let principal = accounts.by_token(&token, HOME)?;
@@ -388,15 +409,15 @@ async fn tokens_expire_follow_their_user_and_go_with_it() {
         role: Some(Role::Viewer),
         ..UserChange::default()
     };
-    house.accounts.alter(&ben, &viewer, |_| true).unwrap();
+    house.accounts.alter(&ben, &viewer, &me(), |_| true).unwrap();
     assert_eq!(may(&house.accounts), Some(false));
     house.clock.pass(2 * 86_400 - 1);
     assert_eq!(may(&house.accounts), Some(false));
     house.clock.pass(1);
     assert_eq!(may(&house.accounts), None);
     assert!(house.accounts.tokens(&ben).is_empty());
-    let (second, _) = house.accounts.make_token(&ben, &new).unwrap();
-    house.accounts.remove(&ben, |_| true).unwrap();
+    let (second, _) = house.accounts.make_token(&ben, &new, &me()).unwrap();
+    house.accounts.remove(&ben, &me(), |_| true).unwrap();
     assert!(house.accounts.by_token(&second, HOME).is_none());
     assert_eq!(house.accounts.by_token("isg_", HOME), None);
 }
@@ -407,7 +428,7 @@ async fn the_console_recovers_an_account_whatever_is_lost() {
     let id = house.id("Ana");
     let enrolment = house.accounts.enrol(&id).unwrap();
     let code = totp::tests::code(&enrolment.secret, house.clock.wall());
-    house.accounts.confirm_totp(&id, &code).unwrap();
+    house.accounts.confirm_totp(&id, &code, &me()).unwrap();
     for _ in 0..10 {
         let _ = house.login("Ana", "wrong wrong wrong", None).await;
     }

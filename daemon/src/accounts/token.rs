@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::{AccountError, Accounts, Ledger, Principal, TOKENS, TokenScope, kept, new_id, secret};
 use crate::store::Changes;
+use crate::store::audit::Author;
 
 /// Tells a token from other secrets, for people and for scanners of leaked secrets.
 const PREFIX: &str = "isg_";
@@ -109,7 +110,12 @@ impl Accounts {
     }
 
     /// Makes a token; the first of the pair is the token itself, which nobody sees again.
-    pub fn make_token(&self, user: &str, new: &NewToken) -> Result<(String, TokenView), AccountError> {
+    pub fn make_token(
+        &self,
+        user: &str,
+        new: &NewToken,
+        author: &Author,
+    ) -> Result<(String, TokenView), AccountError> {
         let name = new.name.trim();
         if name.is_empty() || name.chars().count() > 64 || name.chars().any(char::is_control) {
             return Err(AccountError::invalid(
@@ -146,6 +152,8 @@ impl Accounts {
             let key = kept(&secret);
             changes.put(&TOKENS, &key, &token);
             let view = token.view();
+            let told = serde_json::json!({ "scopes": view.scopes, "expires": view.expires });
+            changes.audit(author.entry("token.add", &view.name, None, Some(told)));
             ledger.tokens.insert(key, token);
             Ok((secret, view))
         })
@@ -159,13 +167,15 @@ impl Accounts {
     }
 
     /// Takes the token of this id back.
-    pub fn end_token(&self, id: &str) -> Result<(), AccountError> {
+    pub fn end_token(&self, id: &str, author: &Author) -> Result<(), AccountError> {
         self.change(|ledger, changes| {
             let found = ledger.tokens.iter().find(|(_, token)| token.id == id);
             let key = found
                 .map(|(key, _)| key.clone())
                 .ok_or(AccountError::Missing("token"))?;
-            ledger.tokens.remove(&key);
+            if let Some(token) = ledger.tokens.remove(&key) {
+                changes.audit(author.entry("token.remove", &token.name, None, None));
+            }
             changes.remove(&TOKENS, &key);
             Ok(())
         })

@@ -1,12 +1,14 @@
 //! Users: their records, and what may be changed about them. There is always an owner.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::password::{self, PasswordHash};
 use super::totp::Totp;
 use super::{AccountError, Accounts, Ledger, Member, Role, SESSIONS, TOKENS, USERS, new_id};
 use crate::store::Changes;
+use crate::store::audit::Author;
 
 /// Longest name of a user or a profile, characters.
 const LONGEST_NAME: usize = 64;
@@ -197,6 +199,11 @@ fn profiles(names: &[String]) -> Result<Vec<String>, AccountError> {
     Ok(names)
 }
 
+/// For the audit trail.
+fn told(view: &UserView) -> Option<Value> {
+    serde_json::to_value(view).ok()
+}
+
 impl Accounts {
     /// All users, by name.
     pub fn users(&self) -> Vec<UserView> {
@@ -217,12 +224,12 @@ impl Accounts {
     }
 
     /// Adds a user. Hashes a password.
-    pub fn add(&self, new: &NewUser) -> Result<UserView, AccountError> {
-        self.add_if(new, |_| Ok(()))
+    pub fn add(&self, new: &NewUser, author: &Author) -> Result<UserView, AccountError> {
+        self.add_if(new, author, |_| Ok(()))
     }
 
     /// Makes the first user, an owner, for whoever knows the claim code. Hashes a password.
-    pub fn claim(&self, code: &str, new: &NewUser) -> Result<UserView, AccountError> {
+    pub(super) fn claim(&self, code: &str, new: &NewUser, author: &Author) -> Result<UserView, AccountError> {
         if self.claimed() {
             return Err(AccountError::Claimed);
         }
@@ -235,12 +242,13 @@ impl Accounts {
             }
             Err(AccountError::Claimed)
         };
-        self.add_if(new, first)
+        self.add_if(new, author, first)
     }
 
     fn add_if(
         &self,
         new: &NewUser,
+        author: &Author,
         allowed: impl FnOnce(&Ledger) -> Result<(), AccountError>,
     ) -> Result<UserView, AccountError> {
         let user_name = name("name", &new.name)?;
@@ -268,6 +276,7 @@ impl Accounts {
             }
             changes.put(&USERS, &id, &user);
             let view = user.view(&id);
+            changes.audit(author.entry("account.add", &view.name, None, told(&view)));
             ledger.users.insert(id, user);
             // The first one must be able to make others.
             ledger.check_owner_left()?;
@@ -282,6 +291,7 @@ impl Accounts {
         &self,
         id: &str,
         change: &UserChange,
+        author: &Author,
         allowed: impl FnOnce(Role) -> bool,
     ) -> Result<Option<UserView>, AccountError> {
         let new_name = change
@@ -298,6 +308,7 @@ impl Accounts {
             if !allowed(user.role) {
                 return Ok(None);
             }
+            let before = user.view(id);
             if let Some(new_name) = new_name {
                 user.name = new_name;
             }
@@ -312,17 +323,59 @@ impl Accounts {
             }
             changes.put(&USERS, id, user);
             let view = user.view(id);
+            changes.audit(author.entry("account.change", &before.name, told(&before), told(&view)));
             ledger.check_owner_left()?;
             Ok(Some(view))
         })
     }
 
-    /// Removes a user with its sessions and tokens, if `allowed` says so of what the user is now.
-    pub fn remove(&self, id: &str, allowed: impl FnOnce(Role) -> bool) -> Result<bool, AccountError> {
+    /// Follows a profile that was renamed: who was limited to it still is, and nobody gets a later one of that name.
+    pub fn profile_renamed(&self, old: &str, new: &str, author: &Author) -> Result<(), AccountError> {
         self.change(|ledger, changes| {
-            if !allowed(ledger.user(id)?.role) {
+            for (id, user) in &mut ledger.users {
+                if user.profiles.iter().any(|profile| profile == old) {
+                    let before = user.view(id);
+                    user.profiles.retain(|profile| profile != old && profile != new);
+                    user.profiles.push(new.to_owned());
+                    user.profiles.sort_unstable();
+                    changes.put(&USERS, id, user);
+                    let after = told(&user.view(id));
+                    changes.audit(author.entry("account.change", &before.name, told(&before), after));
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Takes a profile that was removed from all users, lest they get a later one of that name.
+    pub fn profile_removed(&self, name: &str, author: &Author) -> Result<(), AccountError> {
+        self.change(|ledger, changes| {
+            for (id, user) in &mut ledger.users {
+                if user.profiles.iter().any(|profile| profile == name) {
+                    let before = user.view(id);
+                    user.profiles.retain(|profile| profile != name);
+                    changes.put(&USERS, id, user);
+                    let after = told(&user.view(id));
+                    changes.audit(author.entry("account.change", &before.name, told(&before), after));
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Removes a user with its sessions and tokens, if `allowed` says so of what the user is now.
+    pub fn remove(
+        &self,
+        id: &str,
+        author: &Author,
+        allowed: impl FnOnce(Role) -> bool,
+    ) -> Result<bool, AccountError> {
+        self.change(|ledger, changes| {
+            let before = ledger.user(id)?.view(id);
+            if !allowed(before.role) {
                 return Ok(false);
             }
+            changes.audit(author.entry("account.remove", &before.name, told(&before), None));
             ledger.users.remove(id);
             ledger.check_owner_left()?;
             changes.remove(&USERS, id);
@@ -337,6 +390,7 @@ impl Accounts {
         &self,
         id: &str,
         password: &str,
+        author: &Author,
         allowed: impl FnOnce(Role) -> bool,
     ) -> Result<bool, AccountError> {
         let user = self.user(id).ok_or(AccountError::Missing("user"))?;
@@ -349,6 +403,7 @@ impl Accounts {
             }
             user.password = hash;
             changes.put(&USERS, id, user);
+            changes.audit(author.entry("account.password", &user.name, None, None));
             ledger.end_sessions(id, changes);
             Ok(true)
         })
@@ -365,6 +420,7 @@ impl Accounts {
             user.totp = None;
             changes.put(&USERS, &id, user);
             let view = user.view(&id);
+            changes.audit(Author::console().entry("account.recover", &view.name, None, None));
             ledger.end_sessions(&id, changes);
             ledger.end_tokens(&id, changes);
             Ok(view)

@@ -6,6 +6,7 @@ mod log;
 mod moment;
 mod policy;
 mod run;
+mod user;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -89,6 +90,9 @@ enum Command {
     Log(log::Options),
     /// Show what was asked for most
     Top(log::Top),
+    /// Work with accounts, at the console of the gateway
+    #[command(subcommand)]
+    User(user::Command),
     /// Show how the running daemon stands
     Status,
     /// Build an index as the daemon asks for it on standard input
@@ -135,6 +139,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Some(Command::Cache(Cache::Flush { name })) => flush(cli, name),
         Some(Command::Log(options)) => log::show(cli, options),
         Some(Command::Top(options)) => log::top(cli, options),
+        Some(Command::User(command)) => user::run(cli, command),
         Some(Command::Status) => status(cli),
         Some(Command::BuildIndex) => worker::serve(),
     };

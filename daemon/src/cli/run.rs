@@ -46,6 +46,11 @@ pub(super) fn run(cli: &Cli) -> Result<(), String> {
 fn welcome(app: &App, first_try: bool) {
     let addresses: Vec<String> = app.dns().iter().map(SocketAddr::to_string).collect();
     tracing::info!(dns = %addresses.join(", "), rules = app.rules(), "serving");
+    if let Some(code) = app.accounts().claim_code() {
+        println_line(&format!(
+            "Nobody owns this gateway yet: claim it in the web UI with the code {code}"
+        ));
+    }
     let (true, Some(dns)) = (first_try, app.dns().first()) else {
         return;
     };

@@ -2,6 +2,8 @@
 //!
 //! A UNIX socket in the state folder, for its owner only. One line of JSON asks, one line of JSON answers.
 
+mod users;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,9 +17,12 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
+use crate::accounts::{Accounts, UserView};
 use crate::explain::{Explanation, Whom};
 use crate::policy::{Applied, Author, ChangeError, Imported, While};
 use crate::status::{AddressShown, DeviceShown, ProfileShown, Status, Watch};
+
+pub use users::Users;
 
 /// Longest line that is read, octets.
 const LARGEST: u64 = 1 << 24;
@@ -96,6 +101,11 @@ pub enum Request {
         /// How many.
         minutes: u16,
     },
+    /// Accounts.
+    Users {
+        /// What about them.
+        asked: Users,
+    },
     /// The policy in force.
     Export,
     /// Replace the policy.
@@ -145,6 +155,13 @@ pub enum Response {
     },
     /// Everything that is said for a while.
     Said(While),
+    /// Accounts as they are now.
+    Users {
+        /// All of them.
+        users: Vec<UserView>,
+        /// The code that claims the gateway, where there is none.
+        claim: Option<String>,
+    },
     /// Done.
     Done,
     /// How many answers went.
@@ -179,20 +196,20 @@ pub fn bind(state_dir: &Path) -> io::Result<UnixListener> {
 }
 
 /// Serves the socket until the task is ended.
-pub async fn serve(listener: UnixListener, watch: Arc<Watch>) {
+pub async fn serve(listener: UnixListener, watch: Arc<Watch>, accounts: Arc<Accounts>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let watch = watch.clone();
+        let (watch, accounts) = (watch.clone(), accounts.clone());
         tokio::spawn(async move {
-            let _ = tokio::time::timeout(Duration::from_secs(10), one(stream, &watch)).await;
+            let _ = tokio::time::timeout(Duration::from_secs(10), one(stream, &watch, &accounts)).await;
         });
     }
 }
 
-async fn one(stream: UnixStream, watch: &Watch) -> io::Result<()> {
+async fn one(stream: UnixStream, watch: &Watch, accounts: &Arc<Accounts>) -> io::Result<()> {
     let (from, mut to) = stream.into_split();
     let mut line = String::new();
     BufReader::new(from.take(LARGEST)).read_line(&mut line).await?;
@@ -220,6 +237,7 @@ async fn one(stream: UnixStream, watch: &Watch) -> io::Result<()> {
             .household()
             .apply(watch.engine(), &text, dry_run)
             .map_or_else(|reason| Response::Error { reason }, Response::Applied),
+        Ok(Request::Users { asked }) => users::answer(accounts, asked).await,
         Ok(Request::Devices) => {
             let (devices, unknown) = watch.devices();
             Response::Devices { devices, unknown }

@@ -27,14 +27,14 @@ use isigurt_core::snapshot::Snapshot;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use tokio::sync::broadcast;
 
 use crate::clients::Known;
 use crate::config::Config;
 use crate::dns::engine::Engine;
-use crate::store::{Store, audit};
+use crate::store::Store;
 
+pub use crate::store::audit::Author;
 pub use clock::tick;
 pub use import::Imported;
 pub use moment::While;
@@ -368,46 +368,6 @@ impl Household {
 
 fn all_of<T>(records: Vec<(String, T)>) -> Vec<T> {
     records.into_iter().map(|(_, record)| record).collect()
-}
-
-/// Who changes something.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Author {
-    /// The account or token; `console` for the commands.
-    pub who: String,
-    /// The address that it came from; empty for the commands.
-    pub from: String,
-}
-
-impl Author {
-    /// Somebody at the console.
-    pub fn console() -> Self {
-        Self {
-            who: "console".to_owned(),
-            from: String::new(),
-        }
-    }
-}
-
-impl Author {
-    /// An entry of the audit trail.
-    pub fn entry(
-        &self,
-        action: &str,
-        object: &str,
-        before: Option<Value>,
-        after: Option<Value>,
-    ) -> audit::Entry {
-        audit::Entry {
-            at_ms: Timestamp::now().as_millisecond(),
-            who: self.who.clone(),
-            from: self.from.clone(),
-            action: action.to_owned(),
-            object: object.to_owned(),
-            before,
-            after,
-        }
-    }
 }
 
 /// Why a change is not made.

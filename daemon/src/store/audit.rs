@@ -58,6 +58,38 @@ pub struct Entry {
     pub after: Option<Value>,
 }
 
+/// Who changes something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Author {
+    /// The account or token; `console` for the commands.
+    pub who: String,
+    /// The address that it came from; empty for the commands.
+    pub from: String,
+}
+
+impl Author {
+    /// Somebody at the console.
+    pub fn console() -> Self {
+        Self {
+            who: "console".to_owned(),
+            from: String::new(),
+        }
+    }
+
+    /// An entry of the audit trail.
+    pub fn entry(&self, action: &str, object: &str, before: Option<Value>, after: Option<Value>) -> Entry {
+        Entry {
+            at_ms: jiff::Timestamp::now().as_millisecond(),
+            who: self.who.clone(),
+            from: self.from.clone(),
+            action: action.to_owned(),
+            object: object.to_owned(),
+            before,
+            after,
+        }
+    }
+}
+
 impl Entry {
     /// The entry as it may be kept.
     pub(super) fn fit_to_keep(mut self) -> Self {

@@ -12,8 +12,12 @@ mod me;
 mod moments;
 mod policy;
 pub mod problem;
+mod second_step;
 mod session;
+mod sessions;
 mod setup;
+mod tokens;
+mod users;
 
 use axum::Router;
 use axum::extract::Request;
@@ -62,6 +66,10 @@ pub(super) fn router(site: Site) -> Router {
     let resources = OpenApiRouter::new()
         .merge(setup::router())
         .merge(session::router())
+        .merge(sessions::router())
+        .merge(users::router())
+        .merge(second_step::router())
+        .merge(tokens::router())
         .merge(policy::router())
         .merge(devices::router())
         .merge(moments::router())

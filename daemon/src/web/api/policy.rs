@@ -269,6 +269,12 @@ async fn replace_profile(
         }
         Ok(())
     })?;
+    if new.name != name {
+        let (author, new_name) = (principal.author(), new.name.clone());
+        site.accounts
+            .work(move |accounts| accounts.profile_renamed(&name, &new_name, &author))
+            .await?;
+    }
     Ok(Tagged(new))
 }
 
@@ -305,5 +311,9 @@ async fn remove_profile(
         policy.profile.retain(|profile| profile.name != name);
         Ok(())
     })?;
+    let author = principal.author();
+    site.accounts
+        .work(move |accounts| accounts.profile_removed(&name, &author))
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }

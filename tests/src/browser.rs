@@ -1,0 +1,141 @@
+//! A browser, or a program that poses as one: HTTP/1.1 over one connection a request, from whatever loopback address, with
+//! cookies and whatever headers a test wants.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use serde_json::Value;
+use socket2::{Domain, Socket, Type};
+
+/// Something that asks a gateway's web server.
+#[derive(Debug, Clone)]
+pub struct Browser {
+    /// The web server.
+    pub to: SocketAddr,
+    /// The address that it comes from.
+    pub from: IpAddr,
+    /// Its cookies.
+    pub cookies: BTreeMap<String, String>,
+    /// Headers of each request.
+    pub headers: BTreeMap<String, String>,
+}
+
+/// What came back.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The header lines, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body, `null` where it is no JSON.
+    pub body: Value,
+}
+
+impl Answer {
+    /// The first value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// A text in the body.
+    pub fn text(&self, member: &str) -> &str {
+        self.body[member].as_str().unwrap_or_default()
+    }
+}
+
+impl Browser {
+    /// One without cookies.
+    pub fn new(to: SocketAddr, from: &str) -> Self {
+        Self {
+            to,
+            from: from.parse().unwrap(),
+            cookies: BTreeMap::new(),
+            headers: BTreeMap::new(),
+        }
+    }
+
+    /// The same with another header, or the same header with another value.
+    #[must_use]
+    pub fn with(&self, name: &str, value: &str) -> Self {
+        let mut other = self.clone();
+        other.headers.insert(name.to_owned(), value.to_owned());
+        other
+    }
+
+    /// Takes over the CSRF token of an answer.
+    pub fn keep_csrf(&mut self, answer: &Answer) {
+        let token = answer.text("csrf").to_owned();
+        self.headers.insert("x-csrf-token".to_owned(), token);
+    }
+
+    /// Asks; `path` stands below `/api/v1`. Cookies of the answer are kept.
+    pub fn ask(&mut self, method: &str, path: &str, body: &Value) -> Answer {
+        let text = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
+        self.send(method, &format!("/api/v1{path}"), &text)
+    }
+
+    /// Asks with whatever body.
+    pub fn send(&mut self, method: &str, path: &str, body: &str) -> Answer {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
+        let mut headers = self.headers.clone();
+        headers
+            .entry("host".to_owned())
+            .or_insert_with(|| self.to.to_string());
+        if !body.is_empty() {
+            let json = "application/json".to_owned();
+            headers.entry("content-type".to_owned()).or_insert(json);
+            headers.insert("content-length".to_owned(), body.len().to_string());
+        }
+        if !self.cookies.is_empty() {
+            let cookies: Vec<String> = self
+                .cookies
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect();
+            headers.insert("cookie".to_owned(), cookies.join("; "));
+        }
+        for (name, value) in headers {
+            head += &[&name, ": ", &value, "\r\n"].concat();
+        }
+        let answer = self.exchange(&[&head, "\r\n", body].concat());
+        for (_, cookie) in answer.headers.iter().filter(|(name, _)| name == "set-cookie") {
+            let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
+            if value.is_empty() {
+                self.cookies.remove(name);
+            } else {
+                self.cookies.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        answer
+    }
+
+    fn exchange(&self, request: &str) -> Answer {
+        let socket = Socket::new(Domain::for_address(self.to), Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::new(self.from, 0).into()).unwrap();
+        socket.connect(&self.to.into()).unwrap();
+        let mut stream: TcpStream = socket.into();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut octets = Vec::new();
+        stream.read_to_end(&mut octets).unwrap();
+        let text = String::from_utf8(octets).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").expect("an answer");
+        let mut lines = head.lines();
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let headers = lines.filter_map(|line| line.split_once(": "));
+        Answer {
+            status,
+            headers: headers
+                .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+                .collect(),
+            body: serde_json::from_str(body).unwrap_or_default(),
+        }
+    }
+}

@@ -1,0 +1,653 @@
+//! Accounts of a running gateway, over HTTP and from the console: who gets in, who does not, and who may do what.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::process::Stdio;
+use std::time::Duration;
+
+use isigurt_tests::{Answer, Authority, Browser, Gateway, free_address, program};
+use serde_json::{Value, json};
+
+const PASSWORD: &str = "three green apples";
+const MOTHER: &str = "127.0.0.1";
+const CHILD: &str = "127.0.0.2";
+
+struct House {
+    gateway: Gateway,
+    web: SocketAddr,
+    _authority: Authority,
+}
+
+impl House {
+    fn new(web_keys: &str) -> Self {
+        let authority = Authority::start();
+        let web = free_address();
+        let rest = format!("[web]\nlisten = [\"{web}\"]\n{web_keys}\n");
+        let gateway = Gateway::start(authority.address, "", &rest, &[]);
+        gateway.wait_for_log("serving", 1); // DNS is served a moment before the web
+        Self {
+            gateway,
+            web,
+            _authority: authority,
+        }
+    }
+
+    /// With an owner "Ana", who has signed in.
+    fn claimed(web_keys: &str) -> (Self, Browser) {
+        let house = Self::new(web_keys);
+        let mut ana = house.browser(MOTHER);
+        let claim = json!({ "code": house.code(), "name": "Ana", "password": PASSWORD, "language": "sq" });
+        let answer = ana.ask("POST", "/setup", &claim);
+        assert_eq!(answer.status, 201, "{answer:?}");
+        ana.keep_csrf(&answer);
+        (house, ana)
+    }
+
+    fn browser(&self, from: &str) -> Browser {
+        Browser::new(self.web, from)
+    }
+
+    /// The claim code of the log.
+    fn code(&self) -> String {
+        let log = self.gateway.log();
+        let at = log.find("code=").expect("a claim code in the log");
+        log[at + 5..].split_whitespace().next().unwrap().to_owned()
+    }
+
+    /// `isigurtd user …` with a password on standard input: whether it succeeded, and what it said.
+    fn user(&self, arguments: &[&str], password: &str) -> (bool, String) {
+        let mut child = std::process::Command::new(program("isigurtd"))
+            .args(["--config", self.gateway.config.to_str().unwrap(), "user"])
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(password.as_bytes())
+            .unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(said).unwrap())
+    }
+
+    /// Adds a user at the console and signs it in.
+    fn add(&self, name: &str, role: &str, more: &[&str]) -> Browser {
+        let (done, said) = self.user(&[&["add", name, "--role", role][..], more].concat(), PASSWORD);
+        assert!(done, "{said}");
+        let mut browser = self.browser(MOTHER);
+        let answer = login(&mut browser, name, PASSWORD);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        browser.keep_csrf(&answer);
+        browser
+    }
+}
+
+fn login(browser: &mut Browser, name: &str, password: &str) -> Answer {
+    browser.ask("POST", "/session", &json!({ "name": name, "password": password }))
+}
+
+/// The word of a problem's type, with its status.
+fn problem(answer: &Answer) -> (u16, &str) {
+    assert_eq!(
+        answer.header("content-type"),
+        Some("application/problem+json"),
+        "{answer:?}"
+    );
+    assert_eq!(answer.body["status"], answer.status, "{answer:?}");
+    (
+        answer.status,
+        answer.text("type").trim_start_matches("urn:isigurt:"),
+    )
+}
+
+#[test]
+fn the_first_owner_needs_the_code_of_the_log_and_nobody_claims_twice() {
+    let house = House::new("");
+    let mut stranger = house.browser(CHILD);
+    assert_eq!(
+        stranger.ask("GET", "/setup", &Value::Null).body,
+        json!({ "claimed": false })
+    );
+    let claim = |code: &str, password: &str| json!({ "code": code, "name": "Ana", "password": password });
+    let answer = stranger.ask("POST", "/setup", &claim("0000-0000", PASSWORD));
+    assert_eq!(problem(&answer), (403, "wrong-claim"));
+    let (listed, said) = house.user(&["list"], "");
+    assert!(
+        listed && said.contains(&house.code()),
+        "the console knows it too: {said}"
+    );
+
+    let mut ana = house.browser(MOTHER);
+    let answer = ana.ask("POST", "/setup", &claim(&house.code(), "short"));
+    assert_eq!((problem(&answer).0, answer.text("field")), (422, "password"));
+    let answer = ana.ask("POST", "/setup", &claim(&house.code().to_lowercase(), PASSWORD));
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let cookies: Vec<&String> = answer
+        .headers
+        .iter()
+        .filter(|(name, _)| name == "set-cookie")
+        .map(|(_, value)| value)
+        .collect();
+    assert!(
+        cookies
+            .iter()
+            .all(|cookie| cookie.contains("; HttpOnly; SameSite=Strict"))
+    );
+    assert_eq!(
+        ana.ask("GET", "/session", &Value::Null).body["user"]["role"],
+        "owner"
+    );
+    let answer = stranger.ask("POST", "/setup", &claim(&house.code(), PASSWORD));
+    assert_eq!(problem(&answer), (409, "claimed"));
+    assert_eq!(
+        stranger.ask("GET", "/setup", &Value::Null).body,
+        json!({ "claimed": true })
+    );
+    assert!(!house.gateway.log().contains(PASSWORD));
+}
+
+#[test]
+fn a_session_begins_with_the_password_and_ends_at_sign_out_with_the_password_and_with_time() {
+    let (house, mut ana) = House::claimed("session_idle = \"3s\"");
+    let mut other = house.browser(MOTHER);
+    assert_eq!(
+        problem(&login(&mut other, "Ana", "wrong wrong wrong")),
+        (401, "wrong")
+    );
+    assert_eq!(problem(&login(&mut other, "nobody", PASSWORD)), (401, "wrong"));
+    assert_eq!(
+        problem(&other.ask("GET", "/users", &Value::Null)),
+        (401, "signed-out")
+    );
+    let first = login(&mut other, " ana", PASSWORD);
+    assert_eq!(first.status, 200);
+    other.keep_csrf(&first);
+    let old = other.cookies.clone();
+    let again = login(&mut other, "Ana", PASSWORD);
+    other.keep_csrf(&again);
+    assert_ne!(
+        old["isigurt_session"], other.cookies["isigurt_session"],
+        "rotated"
+    );
+    let mut stale = other.clone();
+    stale.cookies = old;
+    assert_eq!(problem(&stale.ask("GET", "/users", &Value::Null)).0, 401);
+
+    // The password changes: all sessions end, the one that asked gets a new one.
+    let id = again.body["user"]["id"].as_str().unwrap().to_owned();
+    let path = format!("/users/{id}/password");
+    let wrong = json!({ "password": "four yellow pears", "current": "wrong wrong" });
+    assert_eq!(problem(&other.ask("POST", &path, &wrong)), (401, "wrong"));
+    let right = json!({ "password": "four yellow pears", "current": PASSWORD });
+    let changed = other.ask("POST", &path, &right);
+    assert_eq!(changed.status, 200, "{changed:?}");
+    other.keep_csrf(&changed);
+    assert_eq!(problem(&ana.ask("GET", "/users", &Value::Null)).0, 401);
+    assert_eq!(login(&mut ana, "Ana", PASSWORD).status, 401);
+    let sessions = other.ask("GET", "/sessions", &Value::Null);
+    assert_eq!(sessions.body.as_array().unwrap().len(), 1, "{sessions:?}");
+
+    let mut copy = other.clone();
+    assert_eq!(other.ask("DELETE", "/session", &Value::Null).status, 204);
+    assert!(!other.cookies.contains_key("isigurt_session"));
+    assert_eq!(problem(&copy.ask("GET", "/users", &Value::Null)).0, 401);
+
+    let answer = login(&mut ana, "Ana", "four yellow pears");
+    ana.keep_csrf(&answer);
+    assert_eq!(ana.ask("GET", "/users", &Value::Null).status, 200);
+    std::thread::sleep(Duration::from_secs(5));
+    assert_eq!(
+        problem(&ana.ask("GET", "/users", &Value::Null)).0,
+        401,
+        "idle for too long"
+    );
+    assert_eq!(ana.ask("GET", "/session", &Value::Null).body["user"], Value::Null);
+}
+
+#[test]
+fn a_child_that_guesses_waits_and_its_mother_does_not() {
+    let (house, _) = House::claimed("");
+    let mut child = house.browser(CHILD);
+    let answers: Vec<Answer> = (0..9).map(|_| login(&mut child, "Ana", "1234567890")).collect();
+    let last = answers.last().unwrap();
+    assert_eq!(problem(last).0, 429, "{last:?}");
+    assert!(last.header("retry-after").unwrap().parse::<u32>().unwrap() > 0);
+    assert_eq!(
+        login(&mut child, "Ana", PASSWORD).status,
+        429,
+        "not even the right one is looked at"
+    );
+    let mut mother = house.browser(MOTHER);
+    assert_eq!(login(&mut mother, "Ana", PASSWORD).status, 200);
+    // Even at the child's address: her browser is known.
+    mother.from = CHILD.parse().unwrap();
+    assert_eq!(login(&mut mother, "Ana", PASSWORD).status, 200);
+    // The console opens the child's address again, which nobody else can.
+    let (done, said) = house.user(&["passwd", "ana"], "four yellow pears\n");
+    assert!(done, "{said}");
+    assert_eq!(login(&mut child, "Ana", "four yellow pears").status, 200);
+}
+
+#[test]
+fn other_pages_and_other_names_do_not_reach_the_gateway() {
+    let (house, mut ana) = House::claimed("hosts = [\"filter.school.example\"]");
+    let add = json!({ "name": "Ben", "role": "viewer", "password": PASSWORD });
+    let own = format!("http://{}", house.web);
+
+    let mut without = ana.clone();
+    without.headers.remove("x-csrf-token");
+    assert_eq!(problem(&without.ask("POST", "/users", &add)), (403, "csrf"));
+    let mut wrong = ana.with("x-csrf-token", "AAAA");
+    assert_eq!(problem(&wrong.ask("POST", "/users", &add)), (403, "csrf"));
+    for (name, value) in [
+        ("origin", "http://evil.example"),
+        ("origin", "null"),
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "same-site"),
+    ] {
+        let mut foreign = ana.with(name, value);
+        assert_eq!(
+            problem(&foreign.ask("POST", "/users", &add)),
+            (403, "foreign-origin"),
+            "{name}: {value}"
+        );
+        let mut stranger = house.browser(CHILD).with(name, value);
+        assert_eq!(
+            problem(&login(&mut stranger, "Ana", PASSWORD)).0,
+            403,
+            "signing in neither"
+        );
+    }
+    for host in ["evil.example", "evil.example:80", ""] {
+        let mut rebound = ana.with("host", host);
+        assert_eq!(
+            problem(&rebound.ask("GET", "/users", &Value::Null)).0,
+            421,
+            "{host}"
+        );
+        assert_eq!(rebound.send("GET", "/", "").status, 421, "{host}");
+    }
+    assert_eq!(
+        ana.with("host", "filter.school.example")
+            .ask("GET", "/users", &Value::Null)
+            .status,
+        200
+    );
+    assert_eq!(
+        ana.with("host", "evil.example")
+            .send("GET", "/healthz", "")
+            .status,
+        200
+    );
+    let mut page = ana.with("origin", &own).with("sec-fetch-site", "same-origin");
+    assert_eq!(page.ask("POST", "/users", &add).status, 201);
+    assert_eq!(ana.ask("GET", "/users", &Value::Null).body["total"], 2);
+}
+
+#[test]
+fn the_second_step_keeps_out_whoever_has_the_password_alone() {
+    let (house, mut ana) = House::claimed("");
+    let id = ana.ask("GET", "/session", &Value::Null).body["user"]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let begun = ana.ask("POST", &format!("/users/{id}/totp"), &Value::Null);
+    assert_eq!(begun.status, 201, "{begun:?}");
+    let wrong = ana.ask(
+        "POST",
+        &format!("/users/{id}/totp/confirm"),
+        &json!({ "code": "000000" }),
+    );
+    assert_eq!((problem(&wrong).0, wrong.text("field")), (422, "code"));
+    let code = oathtool(begun.text("secret"));
+    let confirmed = ana.ask(
+        "POST",
+        &format!("/users/{id}/totp/confirm"),
+        &json!({ "code": code }),
+    );
+    assert_eq!(confirmed.status, 200, "{confirmed:?}");
+    let recovery = confirmed.body["recovery_codes"][0].as_str().unwrap().to_owned();
+
+    let mut thief = house.browser(CHILD);
+    assert_eq!(problem(&login(&mut thief, "Ana", PASSWORD)), (401, "code-needed"));
+    let with = |code: &str| json!({ "name": "Ana", "password": PASSWORD, "code": code });
+    let used = thief.ask("POST", "/session", &with(&code));
+    assert_eq!(problem(&used), (401, "wrong"), "a code works once");
+    let mut mother = house.browser(MOTHER);
+    assert_eq!(mother.ask("POST", "/session", &with(&recovery)).status, 200);
+    assert_eq!(mother.ask("POST", "/session", &with(&recovery)).status, 401);
+    let (_, listed) = house.user(&["list"], "");
+    assert!(listed.contains("second step"), "{listed}");
+    // Everything lost: the console.
+    assert!(house.user(&["passwd", "Ana"], "four yellow pears").0);
+    assert_eq!(login(&mut mother, "Ana", "four yellow pears").status, 200);
+}
+
+/// The code that an authenticator app shows, by another implementation.
+fn oathtool(secret: &str) -> String {
+    const SCRIPT: &str = "import base64,hashlib,hmac,struct,sys,time\n\
+        s=sys.argv[1];k=base64.b32decode(s+'='*(-len(s)%8))\n\
+        d=hmac.new(k,struct.pack('>Q',int(time.time())//30),hashlib.sha1).digest();o=d[-1]&15\n\
+        print('%06d'%((struct.unpack('>I',d[o:o+4])[0]&0x7fffffff)%10**6))";
+    let output = std::process::Command::new("python3")
+        .args(["-c", SCRIPT, secret])
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+const POLICY: &str = "[settings]\ndefault_profile = \"family\"\n[[profile]]\nname = \"family\"\n\
+    [[profile]]\nname = \"class-7a\"\n[[profile]]\nname = \"class-8b\"\n\
+    [[device]]\nname = \"tablet 7a\"\nmatch = [\"ip:127.0.7.1\"]\nprofile = \"class-7a\"\n\
+    [[device]]\nname = \"tablet 8b\"\nmatch = [\"ip:127.0.8.1\"]\nprofile = \"class-8b\"\n";
+
+/// A school with a policy and an owner.
+fn school() -> (House, Browser) {
+    let (house, owner) = House::claimed("");
+    let file = house.gateway.folder.path().join("new-policy.toml");
+    std::fs::write(&file, POLICY).unwrap();
+    let applied = house
+        .gateway
+        .command(&["policy", "apply", file.to_str().unwrap()]);
+    assert!(applied.status.success(), "{applied:?}");
+    (house, owner)
+}
+
+/// The id of whoever has signed in.
+fn own_id(browser: &mut Browser) -> String {
+    let session = browser.ask("GET", "/session", &Value::Null);
+    session.body["user"]["id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn each_role_reaches_what_the_table_says() {
+    let (house, mut owner) = school();
+    let mut admin = house.add("Admir", "admin", &[]);
+    let mut staff = house.add("Sara", "staff", &["--profile", "class-7a"]);
+    let mut viewer = house.add("Vera", "viewer", &[]);
+    let mut device = house.browser(CHILD);
+    let owner_id = own_id(&mut owner);
+    let owner_path = format!("/users/{owner_id}");
+    let seven = json!({ "name": "class-7a", "categories": ["adult"] });
+    let eight = json!({ "name": "class-8b", "categories": ["adult"] });
+    let pause = |who: &str| json!({ "who": who, "minutes": 5 });
+    let new_owner = json!({ "name": "x", "role": "owner", "password": PASSWORD });
+    //   method    path                   body                       owner admin staff viewer device
+    let rows: Vec<(&str, &str, Value, [u16; 5])> = vec![
+        ("GET", "/status", Value::Null, [200, 200, 200, 200, 401]),
+        ("GET", "/categories", Value::Null, [200, 200, 200, 200, 401]),
+        ("GET", "/policy", Value::Null, [200, 200, 403, 200, 401]),
+        ("GET", "/profiles", Value::Null, [200, 200, 200, 200, 401]),
+        (
+            "GET",
+            "/profiles/class-7a",
+            Value::Null,
+            [200, 200, 200, 200, 401],
+        ),
+        (
+            "GET",
+            "/profiles/class-8b",
+            Value::Null,
+            [200, 200, 403, 200, 401],
+        ),
+        (
+            "GET",
+            "/devices/tablet%208b",
+            Value::Null,
+            [200, 200, 403, 200, 401],
+        ),
+        ("PUT", "/profiles/class-7a", seven, [200, 200, 200, 403, 401]),
+        ("PUT", "/profiles/class-8b", eight, [200, 200, 403, 403, 401]),
+        ("POST", "/pauses", pause("class-7a"), [201, 201, 201, 403, 401]),
+        ("POST", "/pauses", pause("tablet 8b"), [201, 201, 403, 403, 401]),
+        ("POST", "/pauses", pause("all"), [201, 201, 403, 403, 401]),
+        ("GET", "/queries", Value::Null, [200, 200, 200, 200, 401]),
+        (
+            "GET",
+            "/why?name=x.example&profile=class-7a",
+            Value::Null,
+            [200, 200, 200, 200, 401],
+        ),
+        (
+            "GET",
+            "/why?name=x.example&profile=class-8b",
+            Value::Null,
+            [200, 200, 403, 200, 401],
+        ),
+        (
+            "GET",
+            "/why?name=x.example&device=127.0.8.1",
+            Value::Null,
+            [200, 200, 403, 200, 401],
+        ),
+        ("GET", "/users", Value::Null, [200, 200, 403, 403, 401]),
+        ("GET", &owner_path, Value::Null, [200, 200, 403, 403, 401]),
+        (
+            "PATCH",
+            &owner_path,
+            json!({ "language": "en" }),
+            [200, 403, 403, 403, 401],
+        ),
+        ("POST", "/users", new_owner, [201, 403, 403, 403, 401]),
+        ("GET", "/sessions", Value::Null, [200, 200, 200, 200, 401]),
+        ("GET", "/tokens", Value::Null, [200, 200, 200, 200, 401]),
+        ("GET", "/me", Value::Null, [200, 200, 200, 200, 200]),
+        ("GET", "/me/requests", Value::Null, [200, 200, 200, 200, 200]),
+    ];
+    for (method, path, body, expected) in rows {
+        let everybody = [&mut owner, &mut admin, &mut staff, &mut viewer, &mut device];
+        let got = everybody.map(|browser| browser.ask(method, path, &body).status);
+        assert_eq!(got, expected, "{method} {path}");
+    }
+}
+
+/// Names in a list.
+fn names(answer: &Answer) -> Vec<String> {
+    let items = answer.body["items"].as_array().unwrap().iter();
+    items
+        .map(|item| item["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn staff_see_their_profiles_and_admins_make_nobody_their_equal() {
+    let (house, mut owner) = school();
+    let mut admin = house.add("Admir", "admin", &[]);
+    let mut staff = house.add("Sara", "staff", &["--profile", "class-7a"]);
+    let mut viewer = house.add("Vera", "viewer", &[]);
+    let user = |name: &str, role: &str| json!({ "name": name, "role": role, "password": PASSWORD });
+    let owner_path = format!("/users/{}", own_id(&mut owner));
+    // What staff see of lists is theirs.
+    assert_eq!(names(&staff.ask("GET", "/profiles", &Value::Null)), ["class-7a"]);
+    assert_eq!(names(&staff.ask("GET", "/devices", &Value::Null)), ["tablet 7a"]);
+    assert_eq!(names(&viewer.ask("GET", "/devices", &Value::Null)).len(), 2);
+    // An admin keeps staff and viewers, and makes nobody its equal.
+    assert_eq!(admin.ask("POST", "/users", &user("y", "admin")).status, 403);
+    let made = admin.ask("POST", "/users", &user("z", "viewer"));
+    assert_eq!(made.status, 201, "{made:?}");
+    let z = format!("/users/{}", made.text("id"));
+    assert_eq!(admin.ask("PATCH", &z, &json!({ "role": "admin" })).status, 403);
+    assert_eq!(
+        admin
+            .ask("PATCH", &z, &json!({ "role": "staff", "profiles": ["class-7a"] }))
+            .status,
+        200
+    );
+    assert_eq!(admin.ask("DELETE", &owner_path, &Value::Null).status, 403);
+    assert_eq!(admin.ask("DELETE", &z, &Value::Null).status, 204);
+    assert_eq!(owner.ask("DELETE", &z, &Value::Null).status, 404);
+    // Nobody promotes itself.
+    let own = own_id(&mut viewer);
+    assert_eq!(
+        viewer
+            .ask("PATCH", &format!("/users/{own}"), &json!({ "role": "owner" }))
+            .status,
+        403
+    );
+    assert_eq!(
+        viewer
+            .ask("PATCH", &format!("/users/{own}"), &json!({ "language": "en" }))
+            .status,
+        200
+    );
+    // A renamed profile keeps its staff; a later one of the old name has none.
+    assert_eq!(
+        owner
+            .ask("PUT", "/profiles/class-7a", &json!({ "name": "class-8a" }))
+            .status,
+        200
+    );
+    assert_eq!(
+        owner
+            .ask("POST", "/profiles", &json!({ "name": "class-7a" }))
+            .status,
+        201
+    );
+    assert_eq!(names(&staff.ask("GET", "/profiles", &Value::Null)), ["class-8a"]);
+}
+
+#[test]
+fn a_token_does_what_its_scopes_say_until_it_is_taken_back() {
+    let (house, mut ana) = House::claimed("");
+    let make = |scopes: Value| json!({ "name": "home assistant", "scopes": scopes, "days": 30 });
+    assert_eq!(problem(&ana.ask("POST", "/tokens", &make(json!([])))).0, 422);
+    assert_eq!(
+        problem(&ana.ask("POST", "/tokens", &make(json!(["everything"])))).0,
+        422
+    );
+    let made = ana.ask("POST", "/tokens", &make(json!(["read", "relax"])));
+    assert_eq!(made.status, 201, "{made:?}");
+    let token = made.text("token").to_owned();
+    let bearer = format!("Bearer {token}");
+    let mut program = house.browser(CHILD).with("authorization", &bearer);
+    assert_eq!(program.ask("GET", "/policy", &Value::Null).status, 200);
+    assert_eq!(
+        program
+            .ask("POST", "/pauses", &json!({ "who": "all", "minutes": 1 }))
+            .status,
+        201,
+        "without CSRF token"
+    );
+    for (method, path, body) in [
+        ("PUT", "/settings", json!({ "default_profile": "household" })),
+        ("GET", "/queries", Value::Null),
+        ("GET", "/users", Value::Null),
+        ("GET", "/tokens", Value::Null),
+        ("POST", "/tokens", make(json!(["read"]))),
+        ("GET", "/sessions", Value::Null),
+        ("DELETE", "/session", Value::Null),
+    ] {
+        assert_eq!(
+            problem(&program.ask(method, path, &body)),
+            (403, "not-allowed"),
+            "{method} {path}"
+        );
+    }
+    let mut wrong = house.browser(CHILD).with("authorization", "Bearer isg_AAAA");
+    let answer = wrong.ask("GET", "/policy", &Value::Null);
+    assert_eq!(
+        (problem(&answer), answer.header("www-authenticate")),
+        ((401, "bad-token"), Some("Bearer"))
+    );
+    let shown = ana.ask("GET", "/tokens", &Value::Null);
+    assert!(!shown.body.to_string().contains(&token), "shown once");
+    let id = shown.body[0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(
+        ana.ask("DELETE", &format!("/tokens/{id}"), &Value::Null).status,
+        204
+    );
+    assert_eq!(
+        problem(&program.ask("GET", "/policy", &Value::Null)),
+        (401, "bad-token")
+    );
+}
+
+#[test]
+fn accounts_last_over_a_restart_and_the_console_keeps_an_owner() {
+    let (mut house, mut ana) = House::claimed("");
+    for (arguments, password, reason) in [
+        (&["add", "ANA", "--role", "admin"][..], PASSWORD, "already"),
+        (&["add", "Ben", "--role", "admin"], "short", "10 characters"),
+        (&["add", "Ben", "--role", "king"], PASSWORD, "no role"),
+        (&["passwd", "nobody"], PASSWORD, "no such user"),
+    ] {
+        let (done, said) = house.user(arguments, password);
+        assert!(!done && said.contains(reason), "{arguments:?}: {said}");
+    }
+    let id = ana.ask("GET", "/session", &Value::Null).body["user"]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(
+        problem(&ana.ask("DELETE", &format!("/users/{id}"), &Value::Null)).0,
+        409
+    );
+    house.gateway.signal("TERM");
+    assert_eq!(house.gateway.wait(), Some(0));
+    house.gateway.restart();
+    house.gateway.wait_for_log("serving", 1);
+    assert!(!house.gateway.log().contains("nobody owns"));
+    assert_eq!(
+        ana.ask("GET", "/users", &Value::Null).status,
+        200,
+        "the session lives on"
+    );
+}
+
+/// Bodies that no operation takes.
+const BODIES: [&str; 5] = ["", "{", "[]", "{\"name\": 7}", "{\"unknown\": true}"];
+
+#[test]
+fn whatever_is_sent_is_answered_with_a_documented_problem() {
+    let (house, ana) = House::claimed("");
+    let description = ana.clone().send("GET", "/api/v1/openapi.json", "").body;
+    assert_eq!(description["openapi"], "3.1.0");
+    let mut asked = 0;
+    for (path, operations) in description["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            if path.ends_with("/events") && method == "get" {
+                continue; // never ends
+            }
+            let mut ana = house.browser(MOTHER); // one of the operations signs out
+            let signed_in = login(&mut ana, "Ana", PASSWORD);
+            ana.keep_csrf(&signed_in);
+            let paths = ["%ff", "x", "7"].map(|part| path.replace("{id}", part).replace("{name}", part));
+            let paths = if path.contains('{') {
+                &paths[..]
+            } else {
+                &paths[..1]
+            };
+            for (path, body) in paths.iter().flat_map(|path| BODIES.map(|body| (path, body))) {
+                for mut browser in [
+                    ana.clone(),
+                    house.browser(CHILD),
+                    ana.with("content-type", "text/plain"),
+                ] {
+                    let answer = browser.send(&method.to_uppercase(), path, body);
+                    let known = &operation["responses"][answer.status.to_string()];
+                    assert!(known.is_object(), "{method} {path} {body}: {answer:?}");
+                    assert!(answer.status < 500, "{method} {path} {body}: {answer:?}");
+                    if answer.status >= 400 {
+                        problem(&answer);
+                    }
+                    asked += 1;
+                }
+            }
+        }
+    }
+    assert!(asked > 300, "{asked}");
+    let mut nowhere = ana.clone();
+    assert_eq!(problem(&nowhere.ask("GET", "/nowhere", &Value::Null)).0, 404);
+    assert_eq!(problem(&nowhere.ask("PATCH", "/setup", &json!({}))).0, 405);
+}
