@@ -1,6 +1,15 @@
 //! The watcher against a real kernel: neighbours that appear, change their hardware address, take IPv6 privacy addresses and
 //! vanish, and 20,000 of them at once. In a network namespace of its own, with a second one for the clients.
 
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::indexing_slicing
+)]
+
 use std::io::{Seek as _, Write as _};
 use std::net::{IpAddr, UdpSocket};
 use std::process::{Command, Stdio};
@@ -135,6 +144,7 @@ impl Drop for Clients {
     }
 }
 
+#[allow(clippy::unnecessary_wraps)] // as it stands in an identity
 fn mac(text: &str) -> Option<Mac> {
     Some(text.parse().unwrap())
 }

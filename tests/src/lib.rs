@@ -11,6 +11,7 @@
 )]
 
 pub mod browser;
+pub mod house;
 pub mod upstream;
 
 use std::io::{Read as _, Write as _};
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 pub use browser::{Answer, Browser};
+pub use house::{House, PASSWORD};
 pub use upstream::{Authority, Scripted};
 
 /// A built program of the workspace; builds it first, unless `ISIGURT_BIN_DIR` names a folder of built ones.

@@ -11,87 +11,11 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::Duration;
 
-use isigurt_tests::{Answer, Authority, Browser, Gateway, free_address, program};
+use isigurt_tests::{Answer, Browser, House, PASSWORD};
 use serde_json::{Value, json};
 
-const PASSWORD: &str = "three green apples";
 const MOTHER: &str = "127.0.0.1";
 const CHILD: &str = "127.0.0.2";
-
-struct House {
-    gateway: Gateway,
-    web: SocketAddr,
-    _authority: Authority,
-}
-
-impl House {
-    fn new(web_keys: &str) -> Self {
-        let authority = Authority::start();
-        let web = free_address();
-        let rest = format!("[web]\nlisten = [\"{web}\"]\n{web_keys}\n");
-        let gateway = Gateway::start(authority.address, "", &rest, &[]);
-        gateway.wait_for_log("serving", 1); // DNS is served a moment before the web
-        Self {
-            gateway,
-            web,
-            _authority: authority,
-        }
-    }
-
-    /// With an owner "Ana", who has signed in.
-    fn claimed(web_keys: &str) -> (Self, Browser) {
-        let house = Self::new(web_keys);
-        let mut ana = house.browser(MOTHER);
-        let claim = json!({ "code": house.code(), "name": "Ana", "password": PASSWORD, "language": "sq" });
-        let answer = ana.ask("POST", "/setup", &claim);
-        assert_eq!(answer.status, 201, "{answer:?}");
-        ana.keep_csrf(&answer);
-        (house, ana)
-    }
-
-    fn browser(&self, from: &str) -> Browser {
-        Browser::new(self.web, from)
-    }
-
-    /// The claim code of the log.
-    fn code(&self) -> String {
-        let log = self.gateway.log();
-        let at = log.find("code=").expect("a claim code in the log");
-        log[at + 5..].split_whitespace().next().unwrap().to_owned()
-    }
-
-    /// `isigurtd user …` with a password on standard input: whether it succeeded, and what it said.
-    fn user(&self, arguments: &[&str], password: &str) -> (bool, String) {
-        let mut child = std::process::Command::new(program("isigurtd"))
-            .args(["--config", self.gateway.config.to_str().unwrap(), "user"])
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(password.as_bytes())
-            .unwrap();
-        let output = child.wait_with_output().unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        (output.status.success(), String::from_utf8(said).unwrap())
-    }
-
-    /// Adds a user at the console and signs it in.
-    fn add(&self, name: &str, role: &str, more: &[&str]) -> Browser {
-        let (done, said) = self.user(&[&["add", name, "--role", role][..], more].concat(), PASSWORD);
-        assert!(done, "{said}");
-        let mut browser = self.browser(MOTHER);
-        let answer = login(&mut browser, name, PASSWORD);
-        assert_eq!(answer.status, 200, "{answer:?}");
-        browser.keep_csrf(&answer);
-        browser
-    }
-}
 
 fn login(browser: &mut Browser, name: &str, password: &str) -> Answer {
     browser.ask("POST", "/session", &json!({ "name": name, "password": password }))

@@ -28,8 +28,58 @@ pub(crate) fn run(rest: &[String]) -> anyhow::Result<()> {
         cargo(&["build", "--workspace", "--bins", "--locked"]),
     )?;
     let mut tests = cargo(&["test", "--workspace", "--locked"]);
-    tests.args(rest);
+    tests.args(rest).env("PATH", with_schemathesis()?);
     step("tests", tests)
+}
+
+/// What makes requests from the description of the API, and its version.
+const SCHEMATHESIS: &str = "schemathesis==4.32.5";
+
+/// `PATH` with schemathesis in it, which is installed below `target` where it is missing.
+fn with_schemathesis() -> anyhow::Result<String> {
+    let path = std::env::var("PATH").unwrap_or_default();
+    if present("schemathesis") {
+        return Ok(path);
+    }
+    let folder = crate::root().join("target/schemathesis");
+    let bin = folder.join("bin");
+    if !bin.join("schemathesis").is_file() {
+        println!(
+            "==> schemathesis is missing (it tries the API against its description): installing it below target"
+        );
+        let environment = || {
+            let mut python = Command::new("python3");
+            python.args(["-m", "venv"]).arg(&folder);
+            python
+        };
+        if step("python environment", environment()).is_err() {
+            step("apt-get install", apt(&["install", "-y", "python3-venv"]))?;
+            step("python environment", environment())?;
+        }
+        let mut pip = Command::new(bin.join("pip"));
+        pip.args(["install", "--quiet", "--disable-pip-version-check", SCHEMATHESIS]);
+        step("schemathesis", pip)?;
+    }
+    Ok(format!("{}:{path}", bin.display()))
+}
+
+/// `apt-get` with these arguments, as root.
+fn apt(arguments: &[&str]) -> Command {
+    let mut words = if present("sudo") && !is_root() {
+        vec!["sudo"]
+    } else {
+        Vec::new()
+    };
+    words.push("apt-get");
+    words.extend(arguments);
+    let mut words = words.into_iter();
+    let mut command = Command::new(words.next().unwrap_or("apt-get"));
+    command
+        .args(words)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    command
 }
 
 fn install_missing() -> anyhow::Result<()> {
@@ -44,24 +94,6 @@ fn install_missing() -> anyhow::Result<()> {
         println!("==> {program} is missing ({purpose}): installing Debian package {package}");
     }
     let packages: Vec<&str> = missing.iter().map(|(_, package, _)| *package).collect();
-    let sudo = if present("sudo") && !is_root() {
-        vec!["sudo"]
-    } else {
-        vec![]
-    };
-    let apt = |arguments: &[&str]| {
-        let mut words = sudo.clone();
-        words.push("apt-get");
-        words.extend(arguments);
-        let mut words = words.into_iter();
-        let mut command = Command::new(words.next().unwrap_or("apt-get"));
-        command
-            .args(words)
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null());
-        command
-    };
     if !present("apt-get") {
         bail!("install these by hand, then run again: {}", packages.join(" "));
     }

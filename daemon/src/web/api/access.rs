@@ -45,6 +45,8 @@ pub(crate) enum Area<'a> {
     Status,
     /// The query log, as above.
     Queries,
+    /// Who changed what.
+    Trail,
 }
 
 impl Principal {
@@ -58,6 +60,7 @@ impl Principal {
             Area::Profiles | Area::Moments | Area::Devices => (Action::PolicyRead, Scope::Reached),
             Area::Queries => (Action::LogRead, Scope::Reached),
             Area::Choices | Area::Status => (Action::StatusRead, Scope::Gateway),
+            Area::Trail => (Action::AccountsRead, Scope::Gateway),
         };
         self.require(action, scope)
     }
@@ -71,7 +74,9 @@ impl Principal {
             Area::MomentsOf(name) => (Action::Relax, Scope::Profile(name)),
             Area::Devices => (Action::DeviceWrite, Scope::Gateway),
             Area::DevicesOf(name) => (Action::DeviceWrite, Scope::Profile(name)),
-            Area::Choices | Area::Status | Area::Queries => (Action::SettingsWrite, Scope::Gateway),
+            Area::Choices | Area::Status | Area::Queries | Area::Trail => {
+                (Action::SettingsWrite, Scope::Gateway)
+            }
         };
         self.require(action, scope)
     }

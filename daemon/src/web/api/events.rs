@@ -74,6 +74,9 @@ fn hundred() -> usize {
     100
 }
 
+/// Workers hand over what they noted in turn: so many records may come behind one that is newer.
+const LATE: usize = 4096;
+
 /// A query that was answered.
 #[derive(Debug, Serialize, ToSchema)]
 struct Query {
@@ -158,13 +161,17 @@ fn read(site: &Site, which: &Which, principal: &Principal) -> std::io::Result<Qu
             return;
         }
         newest.push_back(record);
-        // Those of one millisecond stay together, or the next part would begin in the midst of them.
-        let kept = newest.len().saturating_sub(which.limit);
-        let oldest = newest.get(kept).map(|record| record.at_ms);
-        while newest.len() > which.limit && newest.front().map(|record| record.at_ms) != oldest {
+        if newest.len() > which.limit + LATE {
             newest.pop_front();
         }
     })?;
+    newest.make_contiguous().sort_by_key(|record| record.at_ms);
+    // Those of one millisecond stay together, or the next part would begin in the midst of them.
+    let first = newest.len().saturating_sub(which.limit);
+    let oldest = newest.get(first).map(|record| record.at_ms);
+    while newest.len() > which.limit && newest.front().map(|record| record.at_ms) != oldest {
+        newest.pop_front();
+    }
     let at = |ms: u64| Timestamp::from_millisecond(i64::try_from(ms).unwrap_or(0)).unwrap_or_default();
     let next = newest.front().filter(|_| newest.len() >= which.limit);
     Ok(Queries {

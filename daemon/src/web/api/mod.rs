@@ -17,6 +17,7 @@ mod session;
 mod sessions;
 mod setup;
 mod tokens;
+mod trail;
 mod users;
 
 use axum::Router;
@@ -75,7 +76,8 @@ pub(super) fn router(site: Site) -> Router {
         .merge(moments::router())
         .merge(me::router())
         .merge(data::router())
-        .merge(events::router());
+        .merge(events::router())
+        .merge(trail::router());
     let (router, mut description) = OpenApiRouter::with_openapi(Description::openapi())
         .nest("/api/v1", resources)
         .split_for_parts();

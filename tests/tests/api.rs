@@ -1,0 +1,338 @@
+//! The policy over HTTP: what is changed there is in force on the next query, and nobody overwrites what they did not see.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout
+)]
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpStream, UdpSocket};
+use std::process::Command;
+use std::time::Duration;
+
+use isigurt_tests::{Browser, House, has_address, query, system};
+use serde_json::{Value, json};
+
+const CHILD: &str = "127.0.0.2";
+const LIST: &str =
+    "[[lists]]\nid = \"g\"\nurl = \"{dir}/games\"\nformat = \"domains\"\ncategory = \"games\"\n";
+
+fn house() -> (House, Browser) {
+    House::with_files(LIST, &[("games", "games.example\n")]).claim()
+}
+
+/// Whether a client with this address gets the name.
+fn gets(house: &House, client: &str, name: &str) -> bool {
+    let socket = UdpSocket::bind((client, 0)).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+    socket.send_to(&query(name, 1), house.gateway.address).unwrap();
+    let mut answer = [0; 1232];
+    let (length, _) = socket.recv_from(&mut answer).expect("an answer");
+    !has_address(&answer[..length], [0; 4])
+}
+
+fn ok(browser: &mut Browser, method: &str, path: &str, body: &Value, status: u16) -> Value {
+    let answer = browser.ask(method, path, body);
+    assert_eq!(answer.status, status, "{method} {path} {body}: {answer:?}");
+    answer.body
+}
+
+#[test]
+fn what_is_changed_is_in_force_on_the_next_query() {
+    let (house, mut ana) = house();
+    let tablet = json!({ "name": "tablet", "match": ["ip:127.0.0.2"], "profile": "child" });
+    ok(&mut ana, "POST", "/devices", &tablet, 422); // there is no such profile yet
+    let child = json!({ "name": "child", "categories": ["games"], "services": ["tiktok"] });
+    ok(&mut ana, "POST", "/profiles", &child, 201);
+    ok(&mut ana, "POST", "/profiles", &child, 409);
+    ok(&mut ana, "POST", "/devices", &tablet, 201);
+    assert!(!gets(&house, CHILD, "games.example") && !gets(&house, CHILD, "tiktok.com"));
+    assert!(
+        gets(&house, "127.0.0.3", "tiktok.com"),
+        "everybody else has the first profile"
+    );
+
+    ok(
+        &mut ana,
+        "POST",
+        "/grants",
+        &json!({ "who": "tablet", "what": "tiktok", "minutes": 5 }),
+        201,
+    );
+    assert!(gets(&house, CHILD, "tiktok.com"));
+    ok(
+        &mut ana,
+        "DELETE",
+        "/grants?who=tablet&what=tiktok",
+        &Value::Null,
+        204,
+    );
+    assert!(!gets(&house, CHILD, "tiktok.com"));
+    ok(&mut ana, "POST", "/pauses", &json!({ "who": "child" }), 201);
+    assert!(!gets(&house, CHILD, "a.example"));
+    let me = ok(&mut house.browser(CHILD), "GET", "/me", &Value::Null, 200);
+    assert_eq!(
+        (me["device"].as_str(), me["now"].as_str(), me["because"].as_str()),
+        (Some("tablet"), Some("off"), Some("paused"))
+    );
+    ok(&mut ana, "DELETE", "/pauses?who=child", &Value::Null, 204);
+    ok(&mut ana, "DELETE", "/pauses?who=child", &Value::Null, 404);
+    assert!(gets(&house, CHILD, "a.example"));
+
+    // Renaming takes all who have it along; what is in use is not removed.
+    ok(
+        &mut ana,
+        "PUT",
+        "/profiles/child",
+        &json!({ "name": "small", "categories": ["games"] }),
+        200,
+    );
+    assert!(!gets(&house, CHILD, "games.example") && gets(&house, CHILD, "tiktok.com"));
+    let devices = ok(&mut ana, "GET", "/devices?search=TAB", &Value::Null, 200);
+    assert_eq!(devices["items"][0]["profile"], "small");
+    ok(&mut ana, "DELETE", "/profiles/small", &Value::Null, 409);
+    ok(&mut ana, "DELETE", "/devices/tablet", &Value::Null, 204);
+    ok(&mut ana, "DELETE", "/profiles/small", &Value::Null, 204);
+    ok(&mut ana, "DELETE", "/profiles/household", &Value::Null, 409);
+    let why = ok(&mut ana, "GET", "/why?name=tiktok.com", &Value::Null, 200);
+    assert_eq!(why["verdict"], "allowed");
+    // What cannot be enforced changes nothing.
+    let wrong = json!({ "name": "household", "deny": ["/(/"] });
+    let problem = ok(&mut ana, "PUT", "/profiles/household", &wrong, 422);
+    assert!(problem["detail"].as_str().unwrap().contains("/(/"), "{problem}");
+    let policy = ok(&mut ana, "GET", "/policy", &Value::Null, 200);
+    let change = ok(&mut ana, "PUT", "/policy?dry_run=true", &policy, 200);
+    assert_eq!(
+        (change["difference"].as_str(), change["in_force"].as_bool()),
+        (Some(""), Some(false))
+    );
+}
+
+#[test]
+fn nobody_overwrites_what_they_did_not_see() {
+    let (house, mut ana) = house();
+    let mut other = house.add("Besa", "admin", &[]);
+    let seen = ana.ask("GET", "/profiles/household", &Value::Null);
+    let tag = seen.header("etag").expect("an entity tag").to_owned();
+    let mut profile = seen.body.clone();
+    profile["deny"] = json!(["a.example"]);
+    let mut stale = ana.with("if-match", &tag);
+    ok(&mut other, "PUT", "/profiles/household", &profile, 200);
+    profile["deny"] = json!(["b.example"]);
+    ok(&mut stale, "PUT", "/profiles/household", &profile, 412);
+    ok(&mut stale, "DELETE", "/profiles/household", &Value::Null, 412);
+    let now = ana.ask("GET", "/profiles/household", &Value::Null);
+    assert_eq!(
+        now.body["deny"],
+        json!(["a.example"]),
+        "the second is told, not lost"
+    );
+    let mut fresh = ana.with("if-match", now.header("etag").unwrap());
+    ok(&mut fresh, "PUT", "/profiles/household", &profile, 200);
+    // Who changed what is written down.
+    let trail = ok(&mut ana, "GET", "/audit?limit=2", &Value::Null, 200);
+    let who: Vec<&str> = trail["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["who"].as_str().unwrap())
+        .collect();
+    assert_eq!(who, ["Ana", "Besa"], "{trail}");
+    assert_eq!(trail["items"][0]["before"]["deny"], json!(["a.example"]));
+}
+
+#[test]
+fn a_child_asks_and_a_parent_answers() {
+    let (house, mut ana) = house();
+    ok(
+        &mut ana,
+        "POST",
+        "/profiles",
+        &json!({ "name": "child", "categories": ["games"] }),
+        201,
+    );
+    ok(
+        &mut ana,
+        "POST",
+        "/devices",
+        &json!({ "name": "tablet", "match": ["ip:127.0.0.2"], "profile": "child" }),
+        201,
+    );
+    let mut child = house.browser(CHILD);
+    ok(&mut child, "GET", "/requests", &Value::Null, 401);
+    let made = ok(
+        &mut child,
+        "POST",
+        "/me/requests",
+        &json!({ "name": "Games.Example", "note": "please\n\u{7}" }),
+        201,
+    );
+    assert_eq!(
+        (
+            made["name"].as_str(),
+            made["note"].as_str(),
+            made["device"].as_str()
+        ),
+        (Some("games.example"), Some("please"), Some("tablet"))
+    );
+    let again = ok(
+        &mut child,
+        "POST",
+        "/me/requests",
+        &json!({ "name": "games.example" }),
+        201,
+    );
+    assert_eq!(again["id"], made["id"], "asking twice is asking once");
+    for number in 0..4 {
+        ok(
+            &mut child,
+            "POST",
+            "/me/requests",
+            &json!({ "name": format!("n{number}.example") }),
+            201,
+        );
+    }
+    ok(
+        &mut child,
+        "POST",
+        "/me/requests",
+        &json!({ "name": "enough.example" }),
+        429,
+    );
+    ok(
+        &mut child,
+        "POST",
+        "/me/requests",
+        &json!({ "name": "a..b" }),
+        422,
+    );
+    ok(
+        &mut child,
+        "POST",
+        "/requests/1",
+        &json!({ "answer": "always" }),
+        401,
+    );
+    assert!(!gets(&house, CHILD, "games.example"));
+    let path = format!("/requests/{}", made["id"]);
+    let answered = ok(&mut ana, "POST", &path, &json!({ "answer": "hour" }), 200);
+    assert_eq!(
+        (answered["state"].as_str(), answered["answered_by"].as_str()),
+        (Some("granted"), Some("Ana"))
+    );
+    assert!(gets(&house, CHILD, "games.example"));
+    let mine = ok(&mut child, "GET", "/me/requests", &Value::Null, 200);
+    assert_eq!(mine.as_array().unwrap().len(), 5);
+    ok(
+        &mut ana,
+        "POST",
+        "/requests/999",
+        &json!({ "answer": "deny" }),
+        404,
+    );
+}
+
+#[test]
+fn what_changes_is_told_as_it_changes_and_what_was_asked_is_shown() {
+    let (house, mut ana) = house();
+    let mut stream = TcpStream::connect(house.web).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let cookies: Vec<String> = ana
+        .cookies
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    write!(
+        stream,
+        "GET /api/v1/events HTTP/1.1\r\nhost: {}\r\ncookie: {}\r\n\r\n",
+        house.web,
+        cookies.join("; ")
+    )
+    .unwrap();
+    let mut heard = String::new();
+    let mut hear = |wanted: &str| {
+        while !heard.contains(wanted) {
+            let mut octets = [0; 4096];
+            let length = stream.read(&mut octets).expect(wanted);
+            heard.push_str(&String::from_utf8_lossy(&octets[..length]));
+        }
+    };
+    hear("text/event-stream");
+    ok(
+        &mut ana,
+        "POST",
+        "/pauses",
+        &json!({ "who": "all", "minutes": 1 }),
+        201,
+    );
+    hear("event: moments");
+    ok(&mut ana, "DELETE", "/pauses?who=all", &Value::Null, 204);
+    ok(&mut ana, "POST", "/profiles", &json!({ "name": "child" }), 201);
+    hear("event: policy");
+
+    for name in ["one.example", "two.example", "games.example"] {
+        gets(&house, "127.0.0.3", name);
+        std::thread::sleep(Duration::from_millis(5)); // the log tells milliseconds
+    }
+    let log = ok(
+        &mut ana,
+        "GET",
+        "/queries?limit=2&device=127.0.0.3",
+        &Value::Null,
+        200,
+    );
+    assert_eq!(
+        log["items"][0]["name"], "games.example",
+        "the newest first: {log}"
+    );
+    assert_eq!(log["items"][0]["verdict"], "blocked");
+    let blocked = ok(&mut ana, "GET", "/queries?verdict=blocked", &Value::Null, 200);
+    assert_eq!(blocked["items"].as_array().unwrap().len(), 1);
+    ok(&mut ana, "GET", "/queries?limit=0", &Value::Null, 422);
+    ok(&mut ana, "GET", "/queries?since=yesterday", &Value::Null, 400);
+}
+
+/// Requests made from the description itself, right ones and wrong ones: no failure of the gateway, no status or body that is
+/// not described.
+#[test]
+fn every_answer_is_as_the_description_says() {
+    let program = system("schemathesis");
+    let (house, mut ana) = house();
+    ok(&mut ana, "POST", "/profiles", &json!({ "name": "child" }), 201);
+    let scopes = json!([
+        "read",
+        "log:read",
+        "policy:write",
+        "device:write",
+        "relax",
+        "list:write",
+        "report"
+    ]);
+    let made = ok(
+        &mut ana,
+        "POST",
+        "/tokens",
+        &json!({ "name": "test", "scopes": scopes, "days": 1 }),
+        201,
+    );
+    let run = Command::new(program)
+        .args(["run", &format!("http://{}/api/v1/openapi.json", house.web)])
+        .args([
+            "--header",
+            &format!("Authorization: Bearer {}", made["token"].as_str().unwrap()),
+        ])
+        .args(["--exclude-path", "/api/v1/events"]) // it never ends
+        .args([
+            "--checks",
+            "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
+        ])
+        .args(["--max-examples", "20", "--max-time", "90", "--no-color"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&run.stdout);
+    println!("{said}");
+    assert!(run.status.success(), "{said}");
+    assert!(said.contains("Seed:"), "the seed is printed");
+}
