@@ -6,9 +6,6 @@
     clippy::panic
 )]
 
-use std::io::Write as _;
-use std::net::SocketAddr;
-use std::process::Stdio;
 use std::time::Duration;
 
 use isigurt_tests::{Answer, Browser, House, PASSWORD};

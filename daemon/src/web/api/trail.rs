@@ -67,7 +67,7 @@ fn hundred() -> usize {
 /// Who changed what, the newest first.
 #[utoipa::path(get, path = "/audit", tag = "looking", params(Which), responses(
     (status = 200, body = Trail), (status = 400, body = Problem), (status = 401, body = Problem),
-    (status = 403, body = Problem), (status = 422, body = Problem), (status = 503, body = Problem)))]
+    (status = 403, body = Problem), (status = 503, body = Problem)))]
 async fn trail(
     State(site): State<Site>,
     principal: Principal,
@@ -75,7 +75,7 @@ async fn trail(
 ) -> Result<axum::Json<Trail>, Problem> {
     principal.may_read(Area::Trail)?;
     if !(1..=1000).contains(&which.limit) {
-        return Err(Problem::unprocessable("limit: 1 to 1,000"));
+        return Err(Problem::bad_request("limit: 1 to 1,000"));
     }
     let store = site.watch.household().store();
     let entries = store
