@@ -1,6 +1,6 @@
 //! The verdict: what applies to a name for the one who asks.
 //!
-//! The order, first match wins (CONTRACT "Order of decision"), stands once, in [`order`]; [`decide`] is it with the quick
+//! The order, first match wins (CONTRACT "Order of decision"), stands once, in `order`; [`decide`] is it with the quick
 //! look-up, [`verdict`] with the one that knows every rule. Within one step the most specific name wins.
 
 pub mod budget;
