@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{Cli, println_line, unexpected};
 use crate::clients::import;
 use crate::control::{Request, Response};
-use crate::policy::Imported;
+use crate::policy::{Imported, ical};
 use crate::status::{AddressShown, DeviceShown, ProfileShown};
 
 #[derive(Debug, Subcommand)]
@@ -42,6 +42,39 @@ pub(super) enum Device {
 pub(super) enum Profile {
     /// Profiles, and how many devices have each
     List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Calendar {
+    /// Take the days of an iCalendar file, such as school holidays, for the calendar of this name
+    Import {
+        /// The calendar's name
+        name: String,
+        /// The file
+        file: PathBuf,
+    },
+}
+
+pub(super) fn calendar(cli: &Cli, command: &Calendar) -> Result<(), String> {
+    let Calendar::Import { name, file } = command;
+    let wrong = |error: &dyn fmt::Display| format!("{}: {error}", file.display());
+    let size = std::fs::metadata(file).map_err(|error| wrong(&error))?.len();
+    if size > ical::LARGEST as u64 {
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        return Err(wrong(&ical::CalendarError::Large(size)));
+    }
+    let text = std::fs::read_to_string(file).map_err(|error| wrong(&error))?;
+    match cli.ask(&Request::Calendar {
+        name: name.clone(),
+        text,
+    })? {
+        Response::Days { days } => {
+            println_line(&format!("{name}: {}", days.join(", ")));
+            Ok(())
+        }
+        Response::Error { reason } => Err(wrong(&reason)),
+        other => Err(unexpected(other)),
+    }
 }
 
 #[derive(Serialize)]

@@ -74,6 +74,9 @@ enum Command {
     /// Show profiles
     #[command(subcommand)]
     Profile(devices::Profile),
+    /// Days that schedules keep to
+    #[command(subcommand)]
+    Calendar(devices::Calendar),
     /// Pause the internet for a device, a profile or all; without WHO: show who is paused
     Pause(moment::Pause),
     /// Open a name, service or category for a while; without WHO: show what is open
@@ -132,6 +135,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Some(Command::Policy(command)) => policy::run(cli, command),
         Some(Command::Device(command)) => devices::device(cli, command),
         Some(Command::Profile(devices::Profile::List)) => devices::profiles(cli),
+        Some(Command::Calendar(command)) => devices::calendar(cli, command),
         Some(Command::Pause(options)) => moment::pause(cli, options),
         Some(Command::Grant(options)) => moment::grant(cli, options),
         Some(Command::Bonus(options)) => moment::bonus(cli, options),

@@ -62,6 +62,13 @@ pub enum Request {
         /// Only say what would change.
         dry_run: bool,
     },
+    /// Take the days of an iCalendar for a calendar of the policy.
+    Calendar {
+        /// The calendar's name.
+        name: String,
+        /// The iCalendar.
+        text: String,
+    },
     /// Everything that is said for a while.
     Said,
     /// Pause somebody: `all`, a device, a profile or an address.
@@ -148,6 +155,11 @@ pub enum Response {
     },
     /// What an import changes.
     Imported(Imported),
+    /// Spans of days.
+    Days {
+        /// Each as `2026-12-24..2027-01-07`, or one day.
+        days: Vec<String>,
+    },
     /// Profiles.
     Profiles {
         /// Each, and how many devices have it.
@@ -250,6 +262,17 @@ async fn one(stream: UnixStream, watch: &Watch, accounts: &Arc<Accounts>) -> io:
                     reason: error.to_string(),
                 },
                 Response::Imported,
+            ),
+        Ok(Request::Calendar { name, text }) => watch
+            .household()
+            .import_calendar(watch.engine(), &Author::console(), &name, &text)
+            .map_or_else(
+                |error| Response::Error {
+                    reason: error.to_string(),
+                },
+                |days| Response::Days {
+                    days: days.into_iter().map(Into::into).collect(),
+                },
             ),
         Ok(Request::Profiles) => Response::Profiles {
             profiles: watch.profiles(),

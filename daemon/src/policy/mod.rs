@@ -7,6 +7,7 @@
 //! rest, and swaps the snapshot. No query waits for it.
 
 mod clock;
+pub mod ical;
 mod import;
 mod moment;
 mod requests;
@@ -19,7 +20,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use isigurt_blocklists::data;
 use isigurt_blocklists::index::{Index, TagKind, TagSet};
-use isigurt_core::policy::model::{Policy, ProfileText};
+use isigurt_core::policy::model::{CalendarText, Policy, ProfileText};
+use isigurt_core::policy::schedule::Dates;
 use isigurt_core::policy::{
     Clients, Grant, InForce, Pause, PolicyError, Present, SafeSearchHosts, Surroundings,
 };
@@ -358,6 +360,30 @@ impl Household {
     /// What would hold at another time.
     pub fn present_at(&self, snapshot: &Snapshot, at: Timestamp) -> Arc<Present> {
         self.lock().present(&snapshot.policy, &snapshot.index, at)
+    }
+
+    /// Takes the days of an iCalendar for the calendar of this name, which is made where it is missing; gives the spans.
+    pub fn import_calendar(
+        &self,
+        engine: &Engine,
+        author: &Author,
+        name: &str,
+        text: &str,
+    ) -> Result<Vec<Dates>, ChangeError> {
+        let zone = self.zone();
+        let today = zone.to_datetime(Timestamp::now()).date();
+        let days = ical::read(text, &zone, today).map_err(|error| ChangeError::Wrong(error.to_string()))?;
+        self.change(engine, author, |policy| {
+            match policy.calendar.iter_mut().find(|calendar| calendar.name == name) {
+                Some(calendar) => calendar.days.clone_from(&days),
+                None => policy.calendar.push(CalendarText {
+                    name: name.to_owned(),
+                    days: days.clone(),
+                }),
+            }
+            Ok(())
+        })?;
+        Ok(days)
     }
 
     /// The time zone of schedules.
