@@ -1,4 +1,4 @@
-//! What every request passes first, whoever asks.
+//! What every request of the API passes first, whoever asks.
 //!
 //! - Without encryption only private addresses are served: passwords must not cross the Internet in clear.
 //! - `Host` must be a name of this gateway, or an address. Otherwise a page from outside could point its own name at

@@ -1,7 +1,8 @@
 //! The local web server: the embedded page, the health checks, and the API below `/api/v1`.
 //!
 //! ```text
-//!   request ─▶ gate (peer, Host, Origin) ─▶ page | health | api ─▶ access (cookie or token, CSRF) ─▶ rights ─▶ work
+//!   request ─┬▶ page, health: for everybody, and the same for everybody
+//!            └▶ gate (peer, Host, Origin) ─▶ api ─▶ access (cookie or token, CSRF) ─▶ rights ─▶ work
 //! ```
 //!
 //! It never decides who may do what: that is [`crate::accounts::rights`].
@@ -36,15 +37,14 @@ pub struct Site {
     pub watch: Arc<Watch>,
 }
 
-/// Everything that is served, behind the gate. Whoever serves it elsewhere than with [`serve`] puts
+/// Everything that is served. Whoever serves it elsewhere than with [`serve`] puts
 /// `ConnectInfo<SocketAddr>` into each request, and [`gate::Encrypted`] where the connection is.
 pub fn router(site: Site) -> Router {
     let gate = middleware::from_fn_with_state(site.clone(), gate::gate);
     Router::new()
         .route("/", get(index))
         .route("/style.css", get(style))
-        .merge(api::router(site))
-        .layer(gate)
+        .merge(api::router(site).route_layer(gate))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(|| async { "ready\n" })) // lists are in force before anything is served
 }
