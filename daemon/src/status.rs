@@ -73,9 +73,10 @@ pub struct DeviceShown {
 }
 
 /// An address on the network that no device is named for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AddressShown {
     /// The address.
+    #[schema(value_type = String)]
     pub address: IpAddr,
     /// The hardware address behind it.
     pub mac: Option<String>,
@@ -86,6 +87,7 @@ pub struct AddressShown {
     /// What it calls itself.
     pub hostname: Option<String>,
     /// When it asked for something first and last, seconds since 1970; `None` where it asked for nothing.
+    #[schema(value_type = Option<Vec<i64>>)]
     pub asked: Option<(i64, i64)>,
     /// What it asked for first.
     pub first_names: Vec<String>,

@@ -111,6 +111,67 @@ fn what_is_changed_is_in_force_on_the_next_query() {
 }
 
 #[test]
+fn a_school_sends_all_at_once_and_the_next_change_is_in_force_as_soon() {
+    let (house, mut ana) = house();
+    let mut devices: Vec<Value> = (0..20_000)
+        .map(|number| {
+            let address = std::net::Ipv4Addr::from(0x0a00_0000 + number);
+            json!({ "name": format!("device {number}"), "match": [format!("ip:{address}")], "profile": "household" })
+        })
+        .collect();
+    let policy = |devices: &[Value]| {
+        json!({
+            "settings": { "default_profile": "household" },
+            "profile": [{ "name": "household" }, { "name": "child", "categories": ["games"] }],
+            "device": devices,
+        })
+    };
+    ok(&mut ana, "PUT", "/policy", &policy(&devices), 200);
+    assert!(gets(&house, CHILD, "games.example"));
+    let tablet = json!({ "name": "tablet", "match": ["ip:127.0.0.2"], "profile": "child" });
+    ok(&mut ana, "POST", "/devices", &tablet, 201);
+    assert!(!gets(&house, CHILD, "games.example"), "on the next query");
+    let page = ok(
+        &mut ana,
+        "GET",
+        "/devices?offset=19999&limit=1000",
+        &Value::Null,
+        200,
+    );
+    assert_eq!(
+        (page["items"].as_array().unwrap().len(), page["total"].as_u64()),
+        (2, Some(20_001))
+    );
+    // One wrong line in so many: named, and nothing is taken.
+    devices[9_000]["match"] = json!(["ip:10.0.0.999"]);
+    let problem = ok(&mut ana, "PUT", "/policy", &policy(&devices), 422);
+    assert!(
+        problem["detail"].as_str().unwrap().contains("device 9000"),
+        "{problem}"
+    );
+    assert!(!gets(&house, CHILD, "games.example"));
+
+    let sheet = json!({ "text": "name,profile,ip\nphone,child,127.0.0.3\n" });
+    let taken = ok(&mut ana, "POST", "/devices/import", &sheet, 200);
+    assert_eq!(
+        (taken["added"][0].as_str(), taken["in_force"].as_bool()),
+        (Some("phone"), Some(true))
+    );
+    assert!(!gets(&house, "127.0.0.3", "games.example"));
+    let holidays = json!({ "name": "holidays", "text": "BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART;VALUE=DATE:20991224\nEND:VEVENT\nEND:VCALENDAR\n" });
+    let calendars = ok(&mut ana, "POST", "/calendars/import", &holidays, 200);
+    assert_eq!(calendars[0]["days"], json!(["2099-12-24"]));
+    ok(
+        &mut ana,
+        "POST",
+        "/calendars/import",
+        &json!({ "name": "x", "text": "no" }),
+        422,
+    );
+    ok(&mut ana, "GET", "/network", &Value::Null, 200);
+}
+
+#[test]
 fn nobody_overwrites_what_they_did_not_see() {
     let (house, mut ana) = house();
     let mut other = house.add("Besa", "admin", &[]);

@@ -1,9 +1,9 @@
 //! Devices over HTTP.
 
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use isigurt_core::policy::model::{DeviceText, Policy};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -13,13 +13,17 @@ use super::access::{Area, Principal};
 use super::extract::{Body, IfMatch, Named, Page, Params, Part, Tagged};
 use super::policy::{fresh, missing};
 use super::problem::Problem;
-use crate::policy::ChangeError;
+use crate::policy::{ChangeError, Imported};
+use crate::status::AddressShown;
 use crate::web::Site;
 
 pub(super) fn router() -> OpenApiRouter<Site> {
     OpenApiRouter::new()
         .routes(routes!(devices, add))
+        .routes(routes!(import))
         .routes(routes!(device, replace, remove))
+        .routes(routes!(network))
+        .layer(DefaultBodyLimit::max(super::LARGE_BODY))
 }
 
 /// A device with what is known of it now.
@@ -91,6 +95,48 @@ async fn add(
         Ok(())
     })?;
     Ok((StatusCode::CREATED, Tagged(new)))
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Spreadsheet {
+    /// CSV with a header: name, profile, match, mac, ip, cidr, hostname, client-id.
+    text: String,
+    /// Only say what would change.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// Takes devices from a spreadsheet, all or nothing: with one wrong row nothing is taken, and `wrong` says which.
+#[utoipa::path(post, path = "/devices/import", tag = "devices", request_body = Spreadsheet, responses(
+    (status = 200, body = Imported), (status = 400, body = Problem), (status = 401, body = Problem),
+    (status = 403, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem),
+    (status = 422, body = Problem), (status = 503, body = Problem)))]
+async fn import(
+    State(site): State<Site>,
+    principal: Principal,
+    Body(sheet): Body<Spreadsheet>,
+) -> Result<axum::Json<Imported>, Problem> {
+    principal.may_write(Area::Devices)?;
+    let household = site.watch.household();
+    let imported = household.import(
+        site.watch.engine(),
+        &principal.author(),
+        &sheet.text,
+        sheet.dry_run,
+    )?;
+    Ok(axum::Json(imported))
+}
+
+/// Addresses on the network that no device is named for, with what is known of them.
+#[utoipa::path(get, path = "/network", tag = "devices", responses(
+    (status = 200, body = Vec<AddressShown>), (status = 401, body = Problem), (status = 403, body = Problem)))]
+async fn network(
+    State(site): State<Site>,
+    principal: Principal,
+) -> Result<axum::Json<Vec<AddressShown>>, Problem> {
+    principal.may_read(Area::Policy)?;
+    Ok(axum::Json(site.watch.devices().1))
 }
 
 fn free(policy: &Policy, name: &str) -> Result<(), ChangeError> {

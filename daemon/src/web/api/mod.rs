@@ -34,6 +34,10 @@ use utoipa_axum::router::OpenApiRouter;
 use super::Site;
 use problem::Problem;
 
+/// Largest body of what a school sends at once, octets: its whole policy, its devices. It is read only from those who may send
+/// it; all other bodies are held to the server's own limit.
+const LARGE_BODY: usize = 16 << 20;
+
 #[derive(OpenApi)]
 #[openapi(
     info(

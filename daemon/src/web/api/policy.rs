@@ -1,6 +1,6 @@
 //! The policy over HTTP: settings, calendars, profiles, and all of it at once.
 
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use isigurt_core::policy::model::{CalendarText, Policy, ProfileText, Settings};
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,9 @@ pub(super) fn router() -> OpenApiRouter<Site> {
         .routes(routes!(settings, replace_settings))
         .routes(routes!(calendars, replace_calendars))
         .routes(routes!(profiles, add_profile))
+        .routes(routes!(import_calendar))
         .routes(routes!(profile, replace_profile, remove_profile))
+        .layer(DefaultBodyLimit::max(super::LARGE_BODY))
 }
 
 /// The whole policy.
@@ -143,6 +145,32 @@ async fn replace_calendars(
         policy.calendar = new;
         Ok(())
     })?;
+    Ok(Tagged(household.policy().calendar.clone()))
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewCalendar {
+    /// The calendar that gets the days; it is made where it is missing.
+    #[schema(min_length = 1, max_length = 64)]
+    name: String,
+    /// An iCalendar (RFC 5545), up to 1 MiB.
+    text: String,
+}
+
+/// Takes the days of an iCalendar, such as school holidays.
+#[utoipa::path(post, path = "/calendars/import", tag = "policy", request_body = NewCalendar, responses(
+    (status = 200, body = Vec<CalendarText>), (status = 400, body = Problem), (status = 401, body = Problem),
+    (status = 403, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem),
+    (status = 422, body = Problem), (status = 503, body = Problem)))]
+async fn import_calendar(
+    State(site): State<Site>,
+    principal: Principal,
+    Body(new): Body<NewCalendar>,
+) -> Result<Tagged<Vec<CalendarText>>, Problem> {
+    principal.may_write(Area::Policy)?;
+    let household = site.watch.household();
+    household.import_calendar(site.watch.engine(), &principal.author(), &new.name, &new.text)?;
     Ok(Tagged(household.policy().calendar.clone()))
 }
 
