@@ -122,7 +122,7 @@ pub fn read(text: &str, zone: &TimeZone, today: Date) -> Result<Vec<Dates>, Cale
                     "DTSTART" => event.start = Some(when()?),
                     "DTEND" => event.end = Some(when()?),
                     "DURATION" => {
-                        event.days = Some(lasting(value).ok_or_else(|| wrong("this is no duration"))?)
+                        event.days = Some(lasting(value).ok_or_else(|| wrong("this is no duration"))?);
                     }
                     "RRULE" => event.repeats = Some(repeats(value, &zone).map_err(|what| wrong(&what))?),
                     "EXDATE" => {
@@ -340,7 +340,7 @@ fn joined(all: BTreeSet<(Date, Date)>) -> Vec<Dates> {
     for (first, last) in all {
         match joined.last_mut() {
             Some(before) if first <= before.last.saturating_add(1.day()) => {
-                before.last = before.last.max(last)
+                before.last = before.last.max(last);
             }
             _ => joined.push(Dates { first, last }),
         }
