@@ -30,6 +30,8 @@ pub const LOOKED_AT: usize = 1000;
 /// How often the rings are looked at while there is something in them, and while there is not.
 const BUSY: Duration = Duration::from_millis(5);
 const QUIET: Duration = Duration::from_millis(200);
+/// The same where nothing is kept.
+const IDLE: Duration = Duration::from_secs(3600);
 
 /// What is kept of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,6 +197,7 @@ impl QueryLog {
             writer: Writer::new(folder(state_dir), keep_ms, most),
             failed: false,
             watcher: None,
+            nothing: keeping.nothing,
             looked: (Instant::now(), 0),
         };
         let thread = std::thread::Builder::new()
@@ -269,6 +272,8 @@ struct Keeper {
     /// Writing failed the last time.
     failed: bool,
     watcher: Option<Watcher>,
+    /// No record is kept, and so none comes.
+    nothing: bool,
     /// Since when so many records were looked at.
     looked: (Instant, usize),
 }
@@ -281,7 +286,11 @@ impl Keeper {
         let mut patience = QUIET;
         loop {
             let errand = errands.recv_timeout(patience);
-            patience = if self.empty_rings() { BUSY } else { QUIET };
+            patience = match (self.empty_rings(), self.nothing) {
+                (true, _) => BUSY,
+                (false, false) => QUIET,
+                (false, true) => IDLE, // nothing will come
+            };
             let due = self.begun.is_some_and(|begun| begun.elapsed() >= OLDEST);
             if due || self.block.len() >= BLOCK {
                 self.write();
