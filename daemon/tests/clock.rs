@@ -20,7 +20,7 @@ use jiff::Timestamp;
 fn household() -> (tempfile::TempDir, Household, Arc<Engine>) {
     let folder = tempfile::tempdir().unwrap();
     let mut config = Config::load(None).unwrap().config;
-    config.state_dir = folder.path().to_owned();
+    folder.path().clone_into(&mut config.state_dir);
     let loading = Loading {
         config: &config,
         store: None,
