@@ -158,6 +158,7 @@ impl Work {
         match written {
             Ok(changes) => {
                 *turn = (1 - next % 2, changes);
+                self.ledger.exported(exported); // the other export has these
                 if problem.take().is_some() {
                     tracing::info!("the state is exported again");
                 }

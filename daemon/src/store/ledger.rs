@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::audit::{self, Trail};
+use super::journal::Journal;
 use super::tally::{self, Tally};
 use super::{Backend, Changes, Record, StoreError};
 
@@ -40,18 +41,29 @@ struct Book {
     trail: Trail,
     /// Whether the last change went well, so that the two above are what the backend holds.
     sure: bool,
+    journal: Option<Journal>,
 }
 
 impl Ledger {
     /// Goes on with a backend that holds this.
-    pub(super) fn new(backend: Box<dyn Backend>, contents: &Contents) -> Self {
+    pub(super) fn new(backend: Box<dyn Backend>, contents: &Contents, journal: Option<Journal>) -> Self {
         Self {
             backend: RwLock::new(Some(backend)),
             book: Mutex::new(Book {
                 tally: contents.tally,
                 trail: Trail::of(&contents.records),
                 sure: true,
+                journal,
             }),
+        }
+    }
+
+    /// Two exports have the first `changes` changes: the journal need not.
+    pub(super) fn exported(&self, changes: u64) {
+        if let Some(journal) = &mut self.book().journal
+            && let Err(error) = journal.forget(changes)
+        {
+            tracing::warn!(%error, "the journal of the state grows");
         }
     }
 
@@ -173,7 +185,16 @@ impl Book {
         }
         tally.changes += 1;
         batch.push((tally::KEY.to_vec(), Some(tally.encode())));
-        backend.commit(batch)?;
+        let end = self.journal.as_ref().map(Journal::end);
+        if let Some(journal) = &mut self.journal {
+            journal.append(&batch)?;
+        }
+        if let Err(error) = backend.commit(batch) {
+            if let (Some(journal), Some(end)) = (&mut self.journal, end) {
+                journal.take_back(end);
+            }
+            return Err(error);
+        }
         self.tally = tally;
         Ok(true)
     }

@@ -19,6 +19,7 @@ mod disk;
 mod earlier;
 mod export;
 mod exporter;
+mod journal;
 mod ledger;
 mod memory;
 mod open;
@@ -175,7 +176,11 @@ impl Store {
 
     fn open_with(folder: &Path, settings: Settings) -> Result<Self, StoreError> {
         let opened = open::open(folder, settings.rewrite_above)?;
-        let ledger = Arc::new(Ledger::new(Box::new(opened.disk), &opened.contents));
+        let ledger = Arc::new(Ledger::new(
+            Box::new(opened.disk),
+            &opened.contents,
+            Some(opened.journal),
+        ));
         let (next, exported) = opened.turn;
         let exporter = Exporter::start(
             ledger.clone(),
@@ -207,7 +212,7 @@ impl Store {
             tally: tally::Tally::default(),
             records: Vec::new(),
         };
-        let ledger = Ledger::new(Box::new(memory::Memory::default()), &nothing);
+        let ledger = Ledger::new(Box::new(memory::Memory::default()), &nothing, None);
         Self {
             open: Arc::new(Open {
                 exporter: None,

@@ -1,12 +1,13 @@
 //! Opening the state, whatever was left: the order of steps, and what happens where one fails.
 //!
 //! ```text
-//! lock ─▶ settle ─▶ open ─▶ compare with the tally ─▶ compare with the newest export ─▶ earlier trees ─▶ rewrite
+//! lock ─▶ settle ─▶ open ─▶ compare with the tally ─▶ compare with the newest export ─▶ journal ─▶ earlier trees ─▶ rewrite
 //!                     └──────────┴──────────────────────────┴─▶ damaged: recover
 //! ```
 //!
 //! A damaged database is moved aside, never removed, and never mended record by record: what is put in its place is the
-//! newest export, one state that once was as a whole. Only where there is none, what can still be read is taken.
+//! newest export, one state that once was as a whole, with the changes of the journal behind it. Only where there is none, what
+//! can still be read is taken.
 //!
 //! A database is replaced by names alone, so that a stop at any moment leaves one that has everything:
 //! `db.build` is unfinished, `db.next` is finished and read back, `db.old` is what it replaces, and no name but `db` is
@@ -19,6 +20,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::disk::{self, Disk};
 use super::export::{Export, Exports};
+use super::journal::{self, Entry, Journal};
 use super::ledger::{self, Contents, Ledger};
 use super::tally::{self, Tally};
 use super::{Backend, Record, StoreError, earlier, record, sync_folder};
@@ -34,6 +36,7 @@ const BATCH: usize = 256;
 pub(super) struct Opened {
     pub(super) disk: Disk,
     pub(super) contents: Contents,
+    pub(super) journal: Journal,
     pub(super) exports: Exports,
     /// Which export is written next, and how many changes the newest has.
     pub(super) turn: (usize, u64),
@@ -63,9 +66,20 @@ pub(super) fn open(folder: &Path, rewrite_above: Option<u64>) -> Result<Opened, 
         next,
         newest.as_ref().map_or(0, |export| export.contents.tally.changes),
     );
+    let (journal, entries) = Journal::open(folder)?;
     let (disk, mut contents, mut recovered) = match examine(&folder.join("db"), newest.as_ref())? {
-        Ok((disk, contents)) => (disk, contents, None),
-        Err(damage) => recover(folder, newest, damage)?,
+        Ok((disk, mut contents)) => {
+            // What was on the disk here and did not come to the database, or went there.
+            for entry in journal::replay(&mut contents, entries) {
+                tracing::warn!(
+                    change = entry.tally.changes,
+                    "a change of the state is made again from the journal"
+                );
+                disk.commit(entry.batch)?;
+            }
+            (disk, contents, None)
+        }
+        Err(damage) => recover(folder, newest, damage, entries)?,
     };
     if let Some(problem) = earlier::take_over(&disk, &mut contents)? {
         tracing::error!("{problem}");
@@ -85,6 +99,7 @@ pub(super) fn open(folder: &Path, rewrite_above: Option<u64>) -> Result<Opened, 
     Ok(Opened {
         disk,
         contents,
+        journal,
         exports,
         turn,
         recovered,
@@ -202,12 +217,19 @@ fn recover(
     folder: &Path,
     newest: Option<Export>,
     damage: Damage,
+    entries: Vec<Entry>,
 ) -> Result<(Disk, Contents, Option<String>), StoreError> {
     let refused = |error| StoreError::Folder(folder.to_owned(), error);
     room(folder).map_err(refused)?; // a full disk looks like damage; then everything stays where it is
-    let (contents, from) = if let Some(export) = newest {
+    let (mut contents, mut from) = if let Some(export) = newest {
         let from = format!("the export of {} is in its place", export.when());
         (export.contents, from)
+    } else if entries.first().is_some_and(|entry| entry.tally.changes == 1) {
+        let nothing = Contents {
+            tally: Tally::default(),
+            records: Vec::new(),
+        };
+        (nothing, "the journal is in its place".to_owned())
     } else {
         let mut records = damage.whole;
         records.retain(|(key, value)| key != tally::KEY && record::check(value).is_some());
@@ -220,6 +242,10 @@ fn recover(
         let tally = Tally::of(damage.changes + 1, &records);
         (Contents { tally, records }, from)
     };
+    let made = journal::replay(&mut contents, entries).len();
+    if made > 0 {
+        from = format!("{from}, with the {made} change(s) of the journal behind it");
+    }
     prepare(folder, &contents)?;
     let said = if damage.there {
         let aside = set_aside(folder, &damage.why).map_err(refused)?;

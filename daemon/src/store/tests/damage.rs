@@ -63,10 +63,47 @@ fn a_record_that_went_or_came_behind_the_tally_is_found() {
 }
 
 #[test]
+fn what_was_acknowledged_comes_back_also_where_no_export_has_it() {
+    for exported in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = filled(folder.path(), 5);
+        let mut expected = names(&store);
+        drop(store);
+        if !exported {
+            std::fs::remove_dir_all(folder.path().join("export")).unwrap();
+        }
+        // As a kill leaves it at a bad moment: changes that no export has, and a database that does not open.
+        let store = Store::open_with(folder.path(), lazy()).unwrap();
+        store.put(&NAMES, "new", &"Besa".to_owned()).unwrap();
+        std::mem::forget(store); // nothing is exported at an end
+        expected.insert("new".to_owned(), "Besa".to_owned());
+        let copy = tempfile::tempdir().unwrap();
+        for name in ["export", "db.journal"] {
+            let (from, to) = (folder.path().join(name), copy.path().join(name));
+            if from.is_dir() {
+                std::fs::create_dir(&to).unwrap();
+                for file in std::fs::read_dir(&from).unwrap().flatten() {
+                    std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+                }
+            } else if from.exists() {
+                std::fs::copy(&from, &to).unwrap();
+            }
+        }
+        std::fs::create_dir(copy.path().join("db")).unwrap();
+        std::fs::write(copy.path().join("db/db"), b"no database").unwrap();
+        std::fs::write(copy.path().join("db/conf"), b"no configuration").unwrap();
+        let store = Store::open(copy.path()).unwrap();
+        assert!(store.recovered().is_some(), "exported: {exported}");
+        assert_eq!(names(&store), expected, "exported: {exported}");
+    }
+}
+
+#[test]
 fn without_an_export_what_still_reads_is_taken() {
     let folder = tempfile::tempdir().unwrap();
     drop(filled(folder.path(), 5));
     std::fs::remove_dir_all(folder.path().join("export")).unwrap();
+    std::fs::remove_file(folder.path().join("db.journal")).unwrap();
     let disk = disk::Disk::open(&folder.path().join("db")).unwrap();
     disk.commit(vec![(NAMES.key("2"), Some(b"no record".to_vec()))])
         .unwrap();
@@ -148,7 +185,7 @@ fn a_replacement_that_stopped_between_any_two_steps_opens_with_everything() {
         );
         let mut left = names_in(folder.path(), "db");
         left.sort();
-        assert_eq!(left, ["db", "db.lock"], "step {step}");
+        assert_eq!(left, ["db", "db.journal", "db.lock"], "step {step}");
     }
 }
 
