@@ -194,40 +194,56 @@ impl Watch {
         Ok(explanation)
     }
 
-    /// All devices with their addresses, and addresses that no device is named for.
-    pub fn devices(&self) -> (Vec<DeviceShown>, Vec<AddressShown>) {
-        let (policy, known) = (self.household.policy(), self.household.known());
+    /// The addresses that each device has now, by its name.
+    pub fn addresses(&self) -> HashMap<String, Vec<IpAddr>> {
         let snapshot = self.engine.snapshot();
-        let mut addresses: HashMap<&str, Vec<IpAddr>> = HashMap::new();
-        let mut unknown: Vec<AddressShown> = Vec::new();
+        let mut addresses: HashMap<String, Vec<IpAddr>> = HashMap::new();
+        for (address, _) in self.household.known().iter() {
+            if let Some(device) = snapshot.clients.device(address) {
+                let name = snapshot.policy.device_name(device);
+                addresses.entry(name.to_owned()).or_default().push(address);
+            }
+        }
+        addresses
+    }
+
+    /// All devices with their addresses.
+    pub fn devices(&self) -> Vec<DeviceShown> {
+        let mut addresses = self.addresses();
+        let policy = self.household.policy();
+        let devices = policy.device.iter().map(|device| DeviceShown {
+            name: device.name.clone(),
+            profile: device.profile.clone(),
+            matches: device.matches.clone(),
+            addresses: addresses.remove(&device.name).unwrap_or_default(),
+        });
+        devices.collect()
+    }
+
+    /// Addresses that no device is named for.
+    pub fn unknown(&self) -> Vec<AddressShown> {
+        let snapshot = self.engine.snapshot();
+        let nobody = |address: &IpAddr| snapshot.clients.device(*address).is_none();
         let mut seen: HashMap<IpAddr, Sighting> = self
             .sightings
             .all()
             .into_iter()
             .map(|sighting| (sighting.address, sighting))
+            .filter(|(address, _)| nobody(address))
             .collect();
-        for (address, identity) in known.iter() {
-            if let Some(device) = snapshot.clients.device(address) {
-                let name = snapshot.policy.device_name(device);
-                addresses.entry(name).or_default().push(address);
-            } else {
+        let known = self.household.known();
+        let here = known.iter().filter(|(address, _)| nobody(address));
+        let mut unknown: Vec<AddressShown> = here
+            .map(|(address, identity)| {
                 let sighting = seen.remove(&address);
-                unknown.push(shown(address, identity.mac, identity.hostname.clone(), sighting));
-            }
-        }
-        let named = |sighting: &Sighting| snapshot.clients.device(sighting.address).is_some();
-        let gone = seen.into_values().filter(|sighting| !named(sighting));
-        unknown.extend(gone.map(|sighting| {
+                shown(address, identity.mac, identity.hostname.clone(), sighting)
+            })
+            .collect();
+        unknown.extend(seen.into_values().map(|sighting| {
             let (address, mac, hostname) = (sighting.address, sighting.mac, sighting.hostname.clone());
             shown(address, mac, hostname, Some(sighting))
         }));
-        let devices = policy.device.iter().map(|device| DeviceShown {
-            name: device.name.clone(),
-            profile: device.profile.clone(),
-            matches: device.matches.clone(),
-            addresses: addresses.remove(device.name.as_str()).unwrap_or_default(),
-        });
-        (devices.collect(), unknown)
+        unknown
     }
 
     /// All profiles, and how many have each.

@@ -12,6 +12,7 @@
 
 pub mod browser;
 pub mod house;
+pub mod namespace;
 pub mod upstream;
 
 use std::io::{Read as _, Write as _};
@@ -134,6 +135,35 @@ impl Gateway {
     /// Starts the program again after it ended, with a new log.
     pub fn restart(&mut self) {
         self.child = launch(&self.config, self.folder.path(), self.address);
+    }
+
+    /// What a command says; `well`: whether it must succeed.
+    pub fn says(&self, arguments: &[&str], well: bool) -> String {
+        let output = self.command(arguments);
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(output.status.success(), well, "{arguments:?}: {said}");
+        said
+    }
+
+    /// The answer to a client with this address.
+    pub fn ask(&self, client: &str, name: &str, qtype: u16) -> Vec<u8> {
+        let socket = UdpSocket::bind((client, 0)).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+        socket.send_to(&query(name, qtype), self.address).unwrap();
+        let mut answer = [0; 1232];
+        let (length, _) = socket.recv_from(&mut answer).expect("an answer");
+        answer[..length].to_vec()
+    }
+
+    /// Whether a client with this address gets the name: the [`Authority`]'s address, not the one for what is blocked.
+    pub fn gets(&self, client: &str, name: &str) -> bool {
+        let answer = self.ask(client, name, 1);
+        let blocked = has_address(&answer, [0; 4]);
+        assert!(
+            blocked || has_address(&answer, [192, 0, 2, 53]),
+            "{client} {name}: {answer:02x?}"
+        );
+        !blocked
     }
 
     /// A command of the same gateway.

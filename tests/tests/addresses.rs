@@ -12,6 +12,7 @@ use std::net::{SocketAddr, SocketAddrV6, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use isigurt_tests::namespace::{ip, run_inside};
 use isigurt_tests::{Scripted, ask_udp, has_address, program, query, terminate, wait_for};
 
 const PORT: u16 = 5300;
@@ -19,35 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 #[test]
 fn each_answer_leaves_from_the_address_that_was_asked() {
-    let itself = std::env::current_exe().unwrap();
-    // As root, else as the root of a user namespace.
-    let ways = [&["--net"][..], &["--user", "--map-root-user", "--net"]];
-    let permitted = |way: &&&[&str]| {
-        let tried = Command::new("unshare")
-            .args(**way)
-            .args(["ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1"])
-            .stderr(Stdio::null())
-            .status();
-        tried.is_ok_and(|status| status.success())
-    };
-    let Some(way) = ways.iter().find(permitted) else {
-        return eprintln!("skipped: network namespaces are not permitted here, or iproute2 is missing");
-    };
-    program("isigurtd"); // built out here
-    let inside = Command::new("unshare")
-        .args(*way)
-        .arg(itself)
-        .args(["--exact", "inside", "--ignored", "--nocapture"])
-        .output()
-        .unwrap();
-    let said =
-        String::from_utf8_lossy(&inside.stdout).into_owned() + &String::from_utf8_lossy(&inside.stderr);
-    assert!(inside.status.success() && said.contains("1 passed"), "{said}");
-}
-
-fn ip(arguments: &str) {
-    let done = Command::new("ip").args(arguments.split(' ')).status().unwrap();
-    assert!(done.success(), "ip {arguments}");
+    run_inside("inside", "link add v0 type veth peer name v1");
 }
 
 /// The gateway on all addresses of both families.

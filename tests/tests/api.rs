@@ -8,11 +8,11 @@
 )]
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpStream, UdpSocket};
+use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
-use isigurt_tests::{Browser, House, has_address, query, system};
+use isigurt_tests::{Browser, House, system};
 use serde_json::{Value, json};
 
 const CHILD: &str = "127.0.0.2";
@@ -21,16 +21,6 @@ const LIST: &str =
 
 fn house() -> (House, Browser) {
     House::with_files(LIST, &[("games", "games.example\n")]).claim()
-}
-
-/// Whether a client with this address gets the name.
-fn gets(house: &House, client: &str, name: &str) -> bool {
-    let socket = UdpSocket::bind((client, 0)).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
-    socket.send_to(&query(name, 1), house.gateway.address).unwrap();
-    let mut answer = [0; 1232];
-    let (length, _) = socket.recv_from(&mut answer).expect("an answer");
-    !has_address(&answer[..length], [0; 4])
 }
 
 fn ok(browser: &mut Browser, method: &str, path: &str, body: &Value, status: u16) -> Value {
@@ -48,9 +38,9 @@ fn what_is_changed_is_in_force_on_the_next_query() {
     ok(&mut ana, "POST", "/profiles", &child, 201);
     ok(&mut ana, "POST", "/profiles", &child, 409);
     ok(&mut ana, "POST", "/devices", &tablet, 201);
-    assert!(!gets(&house, CHILD, "games.example") && !gets(&house, CHILD, "tiktok.com"));
+    assert!(!house.gateway.gets(CHILD, "games.example") && !house.gateway.gets(CHILD, "tiktok.com"));
     assert!(
-        gets(&house, "127.0.0.3", "tiktok.com"),
+        house.gateway.gets("127.0.0.3", "tiktok.com"),
         "everybody else has the first profile"
     );
 
@@ -61,7 +51,7 @@ fn what_is_changed_is_in_force_on_the_next_query() {
         &json!({ "who": "tablet", "what": "tiktok", "minutes": 5 }),
         201,
     );
-    assert!(gets(&house, CHILD, "tiktok.com"));
+    assert!(house.gateway.gets(CHILD, "tiktok.com"));
     ok(
         &mut ana,
         "DELETE",
@@ -69,9 +59,9 @@ fn what_is_changed_is_in_force_on_the_next_query() {
         &Value::Null,
         204,
     );
-    assert!(!gets(&house, CHILD, "tiktok.com"));
+    assert!(!house.gateway.gets(CHILD, "tiktok.com"));
     ok(&mut ana, "POST", "/pauses", &json!({ "who": "child" }), 201);
-    assert!(!gets(&house, CHILD, "a.example"));
+    assert!(!house.gateway.gets(CHILD, "a.example"));
     let me = ok(&mut house.browser(CHILD), "GET", "/me", &Value::Null, 200);
     assert_eq!(
         (me["device"].as_str(), me["now"].as_str(), me["because"].as_str()),
@@ -79,7 +69,7 @@ fn what_is_changed_is_in_force_on_the_next_query() {
     );
     ok(&mut ana, "DELETE", "/pauses?who=child", &Value::Null, 204);
     ok(&mut ana, "DELETE", "/pauses?who=child", &Value::Null, 404);
-    assert!(gets(&house, CHILD, "a.example"));
+    assert!(house.gateway.gets(CHILD, "a.example"));
 
     // Renaming takes all who have it along; what is in use is not removed.
     ok(
@@ -89,7 +79,7 @@ fn what_is_changed_is_in_force_on_the_next_query() {
         &json!({ "name": "small", "categories": ["games"] }),
         200,
     );
-    assert!(!gets(&house, CHILD, "games.example") && gets(&house, CHILD, "tiktok.com"));
+    assert!(!house.gateway.gets(CHILD, "games.example") && house.gateway.gets(CHILD, "tiktok.com"));
     let devices = ok(&mut ana, "GET", "/devices?search=TAB", &Value::Null, 200);
     assert_eq!(devices["items"][0]["profile"], "small");
     ok(&mut ana, "DELETE", "/profiles/small", &Value::Null, 409);
@@ -127,10 +117,10 @@ fn a_school_sends_all_at_once_and_the_next_change_is_in_force_as_soon() {
         })
     };
     ok(&mut ana, "PUT", "/policy", &policy(&devices), 200);
-    assert!(gets(&house, CHILD, "games.example"));
+    assert!(house.gateway.gets(CHILD, "games.example"));
     let tablet = json!({ "name": "tablet", "match": ["ip:127.0.0.2"], "profile": "child" });
     ok(&mut ana, "POST", "/devices", &tablet, 201);
-    assert!(!gets(&house, CHILD, "games.example"), "on the next query");
+    assert!(!house.gateway.gets(CHILD, "games.example"), "on the next query");
     let page = ok(
         &mut ana,
         "GET",
@@ -149,7 +139,7 @@ fn a_school_sends_all_at_once_and_the_next_change_is_in_force_as_soon() {
         problem["detail"].as_str().unwrap().contains("device 9000"),
         "{problem}"
     );
-    assert!(!gets(&house, CHILD, "games.example"));
+    assert!(!house.gateway.gets(CHILD, "games.example"));
 
     let sheet = json!({ "text": "name,profile,ip\nphone,child,127.0.0.3\n" });
     let taken = ok(&mut ana, "POST", "/devices/import", &sheet, 200);
@@ -157,7 +147,7 @@ fn a_school_sends_all_at_once_and_the_next_change_is_in_force_as_soon() {
         (taken["added"][0].as_str(), taken["in_force"].as_bool()),
         (Some("phone"), Some(true))
     );
-    assert!(!gets(&house, "127.0.0.3", "games.example"));
+    assert!(!house.gateway.gets("127.0.0.3", "games.example"));
     let holidays = json!({ "name": "holidays", "text": "BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART;VALUE=DATE:20991224\nEND:VEVENT\nEND:VCALENDAR\n" });
     let calendars = ok(&mut ana, "POST", "/calendars/import", &holidays, 200);
     assert_eq!(calendars[0]["days"], json!(["2099-12-24"]));
@@ -276,14 +266,14 @@ fn a_child_asks_and_a_parent_answers() {
         &json!({ "answer": "always" }),
         401,
     );
-    assert!(!gets(&house, CHILD, "games.example"));
+    assert!(!house.gateway.gets(CHILD, "games.example"));
     let path = format!("/requests/{}", made["id"]);
     let answered = ok(&mut ana, "POST", &path, &json!({ "answer": "hour" }), 200);
     assert_eq!(
         (answered["state"].as_str(), answered["answered_by"].as_str()),
         (Some("granted"), Some("Ana"))
     );
-    assert!(gets(&house, CHILD, "games.example"));
+    assert!(house.gateway.gets(CHILD, "games.example"));
     let mine = ok(&mut child, "GET", "/me/requests", &Value::Null, 200);
     assert_eq!(mine.as_array().unwrap().len(), 5);
     ok(
@@ -334,7 +324,7 @@ fn what_changes_is_told_as_it_changes_and_what_was_asked_is_shown() {
     hear("event: policy");
 
     for name in ["one.example", "two.example", "games.example"] {
-        gets(&house, "127.0.0.3", name);
+        house.gateway.gets("127.0.0.3", name);
         std::thread::sleep(Duration::from_millis(5)); // the log tells milliseconds
     }
     let log = ok(

@@ -6,10 +6,9 @@
     clippy::print_stdout
 )]
 
-use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
-use isigurt_tests::{Authority, Gateway, has_address, query};
+use isigurt_tests::{Authority, Gateway, has_address};
 use jiff::{Timestamp, ToSpan as _};
 
 const DEVICES: &str = "[[device]]\nname = \"Ana\"\nmatch = [\"ip:127.0.0.2\"]\nprofile = \"child\"\n\
@@ -27,28 +26,7 @@ fn apply(gateway: &Gateway, child: &str) {
     );
     let file = gateway.folder.path().join("new-policy.toml");
     std::fs::write(&file, text).unwrap();
-    says(gateway, &["policy", "apply", file.to_str().unwrap()], true);
-}
-
-/// What a command says; `well`: whether it succeeds.
-fn says(gateway: &Gateway, arguments: &[&str], well: bool) -> String {
-    let output = gateway.command(arguments);
-    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-    assert_eq!(output.status.success(), well, "{arguments:?}: {said}");
-    said
-}
-
-fn ask(gateway: &Gateway, client: &str, name: &str, qtype: u16) -> Vec<u8> {
-    let socket = UdpSocket::bind((client, 0)).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
-    socket.send_to(&query(name, qtype), gateway.address).unwrap();
-    let mut answer = [0; 1232];
-    let (length, _) = socket.recv_from(&mut answer).expect("an answer");
-    answer[..length].to_vec()
-}
-
-fn gets(gateway: &Gateway, client: &str, name: &str) -> bool {
-    !has_address(&ask(gateway, client, name, 1), [0; 4])
+    gateway.says(&["policy", "apply", file.to_str().unwrap()], true);
 }
 
 #[test]
@@ -56,54 +34,50 @@ fn a_pause_and_a_grant_hold_at_once_until_they_end_and_over_a_kill() {
     let authority = Authority::start();
     let mut gateway = gateway(&authority);
     apply(&gateway, "categories = [\"games\"]");
-    assert!(gets(&gateway, "127.0.0.2", "a.example") && !gets(&gateway, "127.0.0.2", "games.example"));
+    assert!(gateway.gets("127.0.0.2", "a.example") && !gateway.gets("127.0.0.2", "games.example"));
 
-    let said = says(&gateway, &["pause", "Ana", "--for", "1h"], true);
+    let said = gateway.says(&["pause", "Ana", "--for", "1h"], true);
     assert!(said.contains("paused: device Ana until"), "{said}");
-    says(
-        &gateway,
-        &["grant", "127.0.0.3", "games.example", "--for", "1h"],
-        true,
-    );
+    gateway.says(&["grant", "127.0.0.3", "games.example", "--for", "1h"], true);
     let holds = |gateway: &Gateway| {
-        assert!(!gets(gateway, "127.0.0.2", "a.example") && gets(gateway, "127.0.0.3", "a.example"));
-        assert!(gets(gateway, "127.0.0.3", "www.games.example"));
+        assert!(!gateway.gets("127.0.0.2", "a.example") && gateway.gets("127.0.0.3", "a.example"));
+        assert!(gateway.gets("127.0.0.3", "www.games.example"));
         // Nobody loses the way to help.
         assert!(
-            gets(gateway, "127.0.0.2", "alo116.al"),
+            gateway.gets("127.0.0.2", "alo116.al"),
             "a helpline is there also in a pause"
         );
     };
     holds(&gateway);
-    let why = says(&gateway, &["why", "a.example", "--device", "Ana"], true);
+    let why = gateway.says(&["why", "a.example", "--device", "Ana"], true);
     assert!(
         why.contains("because: paused") && why.contains("until: "),
         "{why}"
     );
-    let why = says(&gateway, &["why", "games.example", "--device", "Ben"], true);
+    let why = gateway.says(&["why", "games.example", "--device", "Ben"], true);
     assert!(why.contains("because: granted"), "{why}");
     gateway.signal("KILL");
     gateway.wait();
     gateway.restart();
     holds(&gateway);
 
-    says(&gateway, &["pause", "Ana", "--end"], true);
-    says(&gateway, &["grant", "Ben", "games.example", "--end"], true);
-    assert!(gets(&gateway, "127.0.0.2", "a.example") && !gets(&gateway, "127.0.0.3", "games.example"));
-    says(&gateway, &["pause", "all"], true);
-    assert!(!gets(&gateway, "127.0.0.1", "a.example"));
-    says(&gateway, &["pause", "all", "--end"], true);
+    gateway.says(&["pause", "Ana", "--end"], true);
+    gateway.says(&["grant", "Ben", "games.example", "--end"], true);
+    assert!(gateway.gets("127.0.0.2", "a.example") && !gateway.gets("127.0.0.3", "games.example"));
+    gateway.says(&["pause", "all"], true);
+    assert!(!gateway.gets("127.0.0.1", "a.example"));
+    gateway.says(&["pause", "all", "--end"], true);
     // Both end by themselves.
-    says(&gateway, &["pause", "child", "--for", "2s"], true);
-    says(&gateway, &["grant", "Ana", "games", "--for", "2s"], false); // no name, no service
-    says(&gateway, &["grant", "Ana", "category:games", "--for", "4s"], true);
+    gateway.says(&["pause", "child", "--for", "2s"], true);
+    gateway.says(&["grant", "Ana", "games", "--for", "2s"], false); // no name, no service
+    gateway.says(&["grant", "Ana", "category:games", "--for", "4s"], true);
     let begun = Instant::now();
     assert!(
-        !gets(&gateway, "127.0.0.2", "games.example"),
+        !gateway.gets("127.0.0.2", "games.example"),
         "a pause is before a grant"
     );
-    until(begun, 2.0, || gets(&gateway, "127.0.0.2", "games.example"));
-    until(begun, 4.0, || !gets(&gateway, "127.0.0.2", "games.example"));
+    until(begun, 2.0, || gateway.gets("127.0.0.2", "games.example"));
+    until(begun, 4.0, || !gateway.gets("127.0.0.2", "games.example"));
     for wrong in [
         &["pause", "nobody"][..],
         &["pause", "Ana", "--end"],
@@ -112,7 +86,7 @@ fn a_pause_and_a_grant_hold_at_once_until_they_end_and_over_a_kill() {
         &["grant", "Ana", "games.example", "--for", "0s"],
         &["bonus", "Ana", "youtube", "5"],
     ] {
-        says(&gateway, wrong, false);
+        gateway.says(wrong, false);
     }
 }
 
@@ -150,20 +124,17 @@ fn the_edges_of_a_schedule_are_met_within_a_second() {
     let begun = Instant::now()
         .checked_sub(Duration::try_from(Timestamp::now() - now).unwrap())
         .unwrap();
-    assert!(gets(&gateway, "127.0.0.2", "a.example"));
-    until(begun, 3.0 - fraction, || {
-        !gets(&gateway, "127.0.0.2", "a.example")
-    });
-    assert!(gets(&gateway, "127.0.0.1", "a.example"), "the adults' profile");
-    let why = says(&gateway, &["why", "a.example", "--profile", "child"], true);
+    assert!(gateway.gets("127.0.0.2", "a.example"));
+    until(begun, 3.0 - fraction, || !gateway.gets("127.0.0.2", "a.example"));
+    assert!(gateway.gets("127.0.0.1", "a.example"), "the adults' profile");
+    let why = gateway.says(&["why", "a.example", "--profile", "child"], true);
     assert!(why.contains("schedule: nap"), "{why}");
-    until(begun, 6.0 - fraction, || gets(&gateway, "127.0.0.2", "a.example"));
+    until(begun, 6.0 - fraction, || gateway.gets("127.0.0.2", "a.example"));
     let noon = "2026-11-24T12:00:00Z";
     apply(&gateway, "[[profile.schedule]]\npreset = \"bedtime\"");
     for more in [&[][..], &["--offline"][..]] {
         let why = |at: &str| {
-            says(
-                &gateway,
+            gateway.says(
                 &[&["why", "a.example", "--profile", "child", "--at", at][..], more].concat(),
                 true,
             )
@@ -182,7 +153,7 @@ fn a_budget_is_used_up_told_topped_up_and_kept_over_a_restart() {
         "[[profile.budget]]\nwhat = [\"category:games\"]\nminutes = 1",
     );
     // A minute is counted from its first query to its end; the next one is too many.
-    assert!(gets(&gateway, "127.0.0.2", "games.example"));
+    assert!(gateway.gets("127.0.0.2", "games.example"));
     gateway.signal("TERM");
     assert_eq!(gateway.wait(), Some(0));
     gateway.restart();
@@ -190,11 +161,11 @@ fn a_budget_is_used_up_told_topped_up_and_kept_over_a_restart() {
         &gateway,
         "[[profile.budget]]\nwhat = [\"category:games\"]\nminutes = 1\n[[profile.budget]]\nwhat = [\"service:tiktok\"]\nminutes = 0",
     );
-    assert!(!gets(&gateway, "127.0.0.2", "tiktok.com"));
-    let why = says(&gateway, &["why", "tiktok.com", "--device", "Ana"], true);
+    assert!(!gateway.gets("127.0.0.2", "tiktok.com"));
+    let why = gateway.says(&["why", "tiktok.com", "--device", "Ana"], true);
     assert!(why.contains("because: time used up: service:tiktok"), "{why}");
     let begun = Instant::now();
-    while gets(&gateway, "127.0.0.2", "games.example") {
+    while gateway.gets("127.0.0.2", "games.example") {
         assert!(
             begun.elapsed() < Duration::from_secs(65),
             "a second minute was given"
@@ -202,11 +173,11 @@ fn a_budget_is_used_up_told_topped_up_and_kept_over_a_restart() {
         std::thread::sleep(Duration::from_millis(250));
     }
     assert!(
-        gets(&gateway, "127.0.0.3", "games.example"),
+        gateway.gets("127.0.0.3", "games.example"),
         "Ben has his own minutes"
     );
-    says(&gateway, &["bonus", "Ana", "category:games", "10"], true);
-    assert!(gets(&gateway, "127.0.0.2", "games.example"));
+    gateway.says(&["bonus", "Ana", "category:games", "10"], true);
+    assert!(gateway.gets("127.0.0.2", "games.example"));
 }
 
 #[test]
@@ -222,7 +193,7 @@ fn search_engines_lead_to_their_safe_hosts_with_addresses_and_no_other_way_in() 
         ("www.youtube.com", "restrictmoderate"),
     ] {
         for _ in 0..2 {
-            let answer = ask(&gateway, "127.0.0.2", host, 1);
+            let answer = gateway.ask("127.0.0.2", host, 1);
             assert!(has_address(&answer, [192, 0, 2, 53]), "{host}: {answer:02x?}");
             let label = target.as_bytes();
             assert!(
@@ -236,17 +207,17 @@ fn search_engines_lead_to_their_safe_hosts_with_addresses_and_no_other_way_in() 
             );
         }
         for qtype in [64, 65, 16] {
-            let answer = ask(&gateway, "127.0.0.2", host, qtype);
+            let answer = gateway.ask("127.0.0.2", host, qtype);
             assert_eq!((answer[3] & 15, answer[7]), (0, 0), "{host} {qtype}: no data");
         }
-        let plain = ask(&gateway, "127.0.0.1", host, 1);
+        let plain = gateway.ask("127.0.0.1", host, 1);
         assert_eq!(plain[7], 1, "the adults' answer is the provider's own");
     }
     assert_eq!(
-        ask(&gateway, "127.0.0.2", "mail.google.com", 1)[7],
+        gateway.ask("127.0.0.2", "mail.google.com", 1)[7],
         1,
         "nothing else of the provider"
     );
-    let log = says(&gateway, &["log"], true);
+    let log = gateway.says(&["log"], true);
     assert!(log.contains("(safe search)"), "{log}");
 }

@@ -1,10 +1,7 @@
 //! Who asks and what applies: a policy applied to a running gateway.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use std::net::UdpSocket;
-use std::time::Duration;
-
-use isigurt_tests::{Authority, Gateway, has_address, query};
+use isigurt_tests::{Authority, Gateway};
 
 const LISTS: &str = "[[lists]]\nid = \"a\"\nurl = \"{dir}/adult\"\nformat = \"domains\"\ncategory = \"adult\"\n\
     [[lists]]\nid = \"g\"\nurl = \"{dir}/games\"\nformat = \"domains\"\ncategory = \"games\"\n";
@@ -53,22 +50,6 @@ fn gateway(authority: &Authority) -> Gateway {
     Gateway::start(authority.address, "", LISTS, &files)
 }
 
-/// Whether a client with this address gets the name.
-fn gets(gateway: &Gateway, client: &str, name: &str) -> bool {
-    let socket = UdpSocket::bind((client, 0)).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
-    socket.send_to(&query(name, 1), gateway.address).unwrap();
-    let mut answer = [0; 1232];
-    let (length, _) = socket.recv_from(&mut answer).expect("an answer");
-    let blocked = has_address(&answer[..length], [0; 4]);
-    assert!(
-        blocked || has_address(&answer[..length], [192, 0, 2, 53]),
-        "{client} {name}: {:02x?}",
-        &answer[..length]
-    );
-    !blocked
-}
-
 fn apply(gateway: &Gateway, text: &str, more: &[&str]) -> (bool, String) {
     let file = gateway.folder.path().join("new-policy.toml");
     std::fs::write(&file, text).unwrap();
@@ -82,7 +63,7 @@ fn each_device_has_its_profile_as_soon_as_a_policy_is_applied() {
     let authority = Authority::start();
     let mut gateway = gateway(&authority);
     // Before: one profile for everybody, with the categories of all lists.
-    assert!(!gets(&gateway, "127.0.0.1", "games.example") && !gets(&gateway, "127.0.0.2", "games.example"));
+    assert!(!gateway.gets("127.0.0.1", "games.example") && !gateway.gets("127.0.0.2", "games.example"));
     let exported = gateway.command(&["policy", "export"]);
     let exported = String::from_utf8(exported.stdout).unwrap();
     assert!(
@@ -96,7 +77,7 @@ fn each_device_has_its_profile_as_soon_as_a_policy_is_applied() {
         "{said}"
     );
     assert!(
-        !gets(&gateway, "127.0.0.1", "games.example"),
+        !gateway.gets("127.0.0.1", "games.example"),
         "a dry run changes nothing"
     );
     let (done, said) = apply(&gateway, POLICY, &[]);
@@ -120,7 +101,7 @@ fn each_device_has_its_profile_as_soon_as_a_policy_is_applied() {
             ("127.0.3.9", "other.example", true),
             ("127.0.3.9", "adult.example", true),
         ] {
-            assert_eq!(gets(gateway, client, name), free, "{client} {name}");
+            assert_eq!(gateway.gets(client, name), free, "{client} {name}");
         }
     };
     check(&gateway);
@@ -241,7 +222,7 @@ fn a_policy_that_cannot_be_enforced_changes_nothing_and_says_why() {
         assert!(!done && said.contains(reason), "{text}\n{said}");
     }
     assert!(
-        !gets(&gateway, "127.0.0.1", "adult.example"),
+        !gateway.gets("127.0.0.1", "adult.example"),
         "the first policy stands"
     );
     let exported = gateway.command(&["policy", "export"]);

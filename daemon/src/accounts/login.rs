@@ -81,14 +81,19 @@ impl Accounts {
             (false, _) => {}
         }
         self.lockout.succeeded(attempt);
-        self.open_session(&id, shown)
+        let from = (shown.address, shown.agent.as_str());
+        self.open_session(&id, shown.browser.as_deref(), from)
     }
 
     /// Opens a session for a user who has shown everything that is needed.
-    fn open_session(&self, id: &str, shown: &Credentials) -> Result<SignedIn, AccountError> {
+    fn open_session(
+        &self,
+        id: &str,
+        browser: Option<&str>,
+        from: (IpAddr, &str),
+    ) -> Result<SignedIn, AccountError> {
         let now = self.clock.wall();
-        let from = (shown.address, shown.agent.as_str());
-        let browser = match shown.browser.as_deref() {
+        let browser = match browser {
             Some(cookie) if self.browser(cookie, id).is_some() => cookie.to_owned(),
             _ => self.browser_cookie(id)?,
         };
@@ -126,15 +131,7 @@ impl Accounts {
             if !matches!(made, Err(AccountError::WrongClaim)) {
                 accounts.lockout.succeeded(&attempt);
             }
-            let shown = Credentials {
-                name: String::new(),
-                password: String::new(),
-                code: None,
-                browser: None,
-                address,
-                agent,
-            };
-            accounts.open_session(&made?.id, &shown)
+            accounts.open_session(&made?.id, None, (address, &agent))
         })
         .await
     }
@@ -157,15 +154,7 @@ impl Accounts {
 
     /// Opens a session for a user who changed the password and was signed out by that.
     pub fn sign_in_again(&self, id: &str, address: IpAddr, agent: &str) -> Result<SignedIn, AccountError> {
-        let shown = Credentials {
-            name: String::new(),
-            password: String::new(),
-            code: None,
-            browser: None,
-            address,
-            agent: agent.to_owned(),
-        };
-        self.open_session(id, &shown)
+        self.open_session(id, None, (address, agent))
     }
 
     /// The id of the user whose name and password these are.

@@ -250,10 +250,10 @@ async fn one(stream: UnixStream, watch: &Watch, accounts: &Arc<Accounts>) -> io:
             .apply(watch.engine(), &text, dry_run)
             .map_or_else(|reason| Response::Error { reason }, Response::Applied),
         Ok(Request::Users { asked }) => users::answer(accounts, asked).await,
-        Ok(Request::Devices) => {
-            let (devices, unknown) = watch.devices();
-            Response::Devices { devices, unknown }
-        }
+        Ok(Request::Devices) => Response::Devices {
+            devices: watch.devices(),
+            unknown: watch.unknown(),
+        },
         Ok(Request::Import { text, dry_run }) => watch
             .household()
             .import(watch.engine(), &Author::console(), &text, dry_run)

@@ -166,28 +166,27 @@ pub(super) fn replay(contents: &mut Contents, entries: Vec<Entry>) -> Vec<Entry>
         if entry.tally.changes != contents.tally.changes + 1 {
             continue; // older, or behind a gap
         }
-        let mut undo = Vec::new();
-        for (key, new) in entry.batch.iter().filter(|(key, _)| key != tally::KEY) {
-            let old = match new {
+        let changes = || entry.batch.iter().filter(|(key, _)| key != tally::KEY);
+        let mut tally = contents.tally;
+        tally.changes += 1;
+        for (key, new) in changes() {
+            if let Some(old) = records.get(key) {
+                tally.subtract(key, old);
+            }
+            if let Some(new) = new {
+                tally.add(key, new);
+            }
+        }
+        if tally != entry.tally {
+            break; // of another history
+        }
+        for (key, new) in changes() {
+            match new {
                 Some(new) => records.insert(key.clone(), new.clone()),
                 None => records.remove(key),
             };
-            undo.push((key.clone(), old));
         }
-        let now: Vec<_> = records
-            .iter()
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
-        if Tally::of(entry.tally.changes, &now) != entry.tally {
-            for (key, old) in undo.into_iter().rev() {
-                match old {
-                    Some(old) => records.insert(key, old),
-                    None => records.remove(&key),
-                };
-            }
-            break; // of another history
-        }
-        contents.tally = entry.tally;
+        contents.tally = tally;
         made.push(entry);
     }
     contents.records = records.into_iter().collect();

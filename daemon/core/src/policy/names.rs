@@ -37,6 +37,18 @@ fn expressions(sources: &[&str]) -> Result<RegexSet, regex::Error> {
         .build()
 }
 
+/// The error of the expression that is wrong by itself, else that of all together.
+fn blamed(sources: &[&str], together: &regex::Error) -> NamesError {
+    let alone = sources.iter().find_map(|source| {
+        let error = expressions(&[source]).err()?;
+        let text = error.to_string().replace('\n', " ");
+        Some(NamesError::Expression(format!("/{source}/"), text))
+    });
+    alone.unwrap_or_else(|| {
+        NamesError::Expression("all expressions together".to_owned(), together.to_string())
+    })
+}
+
 /// Names with all below them, names alone, and expressions. Matching takes a look-up a label, and time linear in the name
 /// for all expressions together.
 #[derive(Debug, Clone, Default)]
@@ -76,18 +88,7 @@ impl Names {
             kept.0 &= alone; // the wider of two lines for one name
         }
         if !sources.is_empty() {
-            // Each by itself, so that the one that is wrong is named.
-            for source in &sources {
-                let wrong = |error: regex::Error| {
-                    let text = error.to_string().replace('\n', " ");
-                    NamesError::Expression(format!("/{source}/"), text)
-                };
-                expressions(&[source]).map_err(wrong)?;
-            }
-            let together = |error: regex::Error| {
-                NamesError::Expression("all expressions together".to_owned(), error.to_string())
-            };
-            read.expressions = Some(expressions(&sources).map_err(together)?);
+            read.expressions = Some(expressions(&sources).map_err(|error| blamed(&sources, &error))?);
         }
         Ok(read)
     }

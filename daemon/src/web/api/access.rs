@@ -111,6 +111,20 @@ impl Principal {
         }
     }
 
+    /// Goes on only where a session or token of the account `owner` may be ended: one's own, or that of an account that the
+    /// one who asks may change. `None`: there is no such session or token, which only those learn who may change accounts.
+    pub(crate) fn may_end_of(&self, site: &Site, owner: Option<String>) -> Result<(), Problem> {
+        let (member, _) = self.require_session()?;
+        if owner.as_ref() == Some(&member.id) {
+            return Ok(());
+        }
+        self.require(Action::AccountsWrite, Scope::Reached)?;
+        match owner.and_then(|owner| site.accounts.user(&owner)) {
+            Some(owner) => self.require(Action::AccountsWrite, Scope::Role(owner.role)),
+            None => Ok(()),
+        }
+    }
+
     /// Who makes a change, for the audit trail.
     pub(crate) fn author(&self) -> Author {
         Author {

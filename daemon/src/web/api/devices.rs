@@ -50,25 +50,18 @@ async fn devices(
     Params(part): Params<Part>,
 ) -> Result<axum::Json<Page<Shown>>, Problem> {
     principal.may_read(Area::Devices)?;
-    let household = site.watch.household();
-    let (policy, known) = (household.policy(), household.known());
-    let snapshot = site.watch.engine().snapshot();
+    let policy = site.watch.household().policy();
+    let mut addresses = site.watch.addresses();
     let found = policy
         .device
         .iter()
         .filter(|device| part.finds(&device.name) && principal.sees(&device.profile));
     let page = part.of(found)?;
-    let items = page.items.into_iter().map(|device| {
-        let place = snapshot.policy.device(&device.name);
-        let addresses = known.iter().map(|(address, _)| address);
-        Shown {
-            name: device.name.clone(),
-            r#match: device.matches.clone(),
-            profile: device.profile.clone(),
-            addresses: addresses
-                .filter(|address| place.is_some() && snapshot.clients.device(*address) == place)
-                .collect(),
-        }
+    let items = page.items.into_iter().map(|device| Shown {
+        name: device.name.clone(),
+        r#match: device.matches.clone(),
+        profile: device.profile.clone(),
+        addresses: addresses.remove(&device.name).unwrap_or_default(),
     });
     Ok(axum::Json(Page {
         items: items.collect(),
@@ -136,7 +129,7 @@ async fn network(
     principal: Principal,
 ) -> Result<axum::Json<Vec<AddressShown>>, Problem> {
     principal.may_read(Area::Policy)?;
-    Ok(axum::Json(site.watch.devices().1))
+    Ok(axum::Json(site.watch.unknown()))
 }
 
 fn free(policy: &Policy, name: &str) -> Result<(), ChangeError> {

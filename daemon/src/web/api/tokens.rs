@@ -85,17 +85,7 @@ async fn remove(
     principal: Principal,
     Named(id): Named,
 ) -> Result<StatusCode, Problem> {
-    let (member, _) = principal.require_session()?;
-    let user = site.accounts.token_user(&id);
-    if user.as_ref() != Some(&member.id) {
-        principal.require(Action::AccountsWrite, Scope::Reached)?;
-        let role = user
-            .and_then(|user| site.accounts.user(&user))
-            .map(|user| user.role);
-        if let Some(role) = role {
-            principal.require(Action::AccountsWrite, Scope::Role(role))?;
-        }
-    }
+    principal.may_end_of(&site, site.accounts.token_user(&id))?;
     let author = principal.author();
     site.accounts
         .work(move |accounts| accounts.end_token(&id, &author))
