@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use crate::{metadata, root};
 
 /// Crates that must stay pure, and what they therefore never reach, directly or through others.
-const PURE: &[&str] = &["isigurt-blocklists", "isigurt-core"];
+const PURE: &[&str] = &["isigurt-blocklists", "isigurt-core", "isigurt-wire"];
 const IMPURE: &[&str] = &[
     "tokio",
     "axum",
@@ -29,7 +29,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("isigurt-core", &["isigurt-blocklists"]),
     ("isigurt-map", &[]),
     ("isigurt-webui", &[]),
-    ("isigurt-platform", &["isigurt-blocklists"]),
+    ("isigurt-wire", &[]),
+    ("isigurt-platform", &["isigurt-blocklists", "isigurt-wire"]),
     (
         "isigurtd",
         &[
@@ -38,10 +39,11 @@ const CRATES: &[(&str, &[&str])] = &[
             "isigurt-map",
             "isigurt-udp",
             "isigurt-webui",
+            "isigurt-wire",
         ],
     ),
-    ("isigurt-tests", &["isigurt-blocklists"]), // tests see the programs from outside
-    ("xtask", &["isigurt-blocklists"]),         // measures what opening an index costs
+    ("isigurt-tests", &["isigurt-blocklists", "isigurt-wire"]), // tests see the programs from outside
+    ("xtask", &["isigurt-blocklists"]),                         // measures what opening an index costs
 ];
 
 /// Modules of `isigurtd` that each may import, bottom first.

@@ -1,0 +1,14 @@
+//! What gateways and the national platform say to each other, and nothing else.
+//!
+//! ```text
+//! platform ── release ──▶ gateway      lists and deltas, as targets of a TUF repository (`release`)
+//! gateway  ── report  ──▶ platform     what somebody met, sealed to the platform's key (`report`, `seal`)
+//! ```
+//!
+//! Both sides depend on this crate, so that neither can misread the other. It is pure: no sockets, no files, no clock.
+//! Every form carries a version; what a version does not know is refused with a reason, never guessed.
+#![forbid(unsafe_code)]
+
+pub mod release;
+pub mod report;
+pub mod seal;
