@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::access::{Action, Principal, Scope};
+use super::access::Principal;
 use super::extract::{Body, Named};
 use super::problem::Problem;
 use crate::accounts::{NewToken, TokenScope, TokenView};
