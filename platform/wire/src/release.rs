@@ -7,7 +7,9 @@
 //! ```
 //!
 //! A list is in canonical form (`isigurt_blocklists::delta::canonical`), a delta is one of `isigurt_blocklists::delta`;
-//! both are packed with zstd. TUF signs length and SHA-256 of the packed octets; `custom` says what comes out.
+//! both are packed with zstd. TUF signs length and SHA-256 of the packed octets; `custom` says what comes out. Of each list the
+//! newest version is there in full, with deltas from some versions before it. Files stand in
+//! `targets/<SHA-256>.<name of the target>` (consistent snapshots, as crate `tough` reads them), metadata in `metadata/`.
 
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +45,19 @@ impl Publisher {
     }
 }
 
+/// How much a list says of the names that it blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// The names.
+    #[default]
+    Clear,
+    /// A keyed hash of each: obfuscation, not secrecy.
+    Hashed,
+    /// A short prefix of each keyed hash: a match is only a candidate, see [`crate::confirm`].
+    Prefix,
+}
+
 /// The `custom` field of a list's or delta's target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -61,6 +76,9 @@ pub struct Target {
     /// The category that the list blocks; absent in a mandatory list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub category: Option<String>,
+    /// What the list says of names; key and length of hashes stand in its header.
+    #[serde(default)]
+    pub tier: Tier,
     /// Rules in the list that results.
     pub entries: u64,
     /// Octets of the list that results, unpacked.
