@@ -13,6 +13,7 @@
 pub mod browser;
 pub mod house;
 pub mod namespace;
+pub mod postgres;
 pub mod upstream;
 
 use std::io::{Read as _, Write as _};
@@ -26,6 +27,7 @@ use tempfile::TempDir;
 
 pub use browser::{Answer, Browser};
 pub use house::{House, PASSWORD};
+pub use postgres::Postgres;
 pub use upstream::{Authority, Scripted};
 
 /// A built program of the workspace; builds it first, unless `ISIGURT_BIN_DIR` names a folder of built ones.

@@ -12,6 +12,7 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("ip", "iproute2", "addresses in a network namespace"),
     ("kdig", "knot-dnsutils", "queries by a second client"),
     ("nsd", "nsd", "a real authoritative server behind the gateway"),
+    ("psql", "postgresql", "the national platform's database"),
     (
         "unbound",
         "unbound",
