@@ -4,12 +4,15 @@
 //! triage ── Decision ── sealed to the decision key ──▶ database ── export, JSON lines ──▶ publish ── the private key ──▶ a list
 //! ```
 //!
-//! Neither the database nor the file between both sides names anything. Later decisions on a name undo earlier ones.
+//! Neither the database nor the file between both sides names anything. Later decisions on a name undo earlier ones. Each
+//! analyst signs what is decided, so that the publisher need believe neither the database nor whoever runs it: it counts the
+//! signatures of analysts that it knows itself ([`Decision::voters`]).
 
 use std::collections::BTreeSet;
 
 use crate::report::Id;
 use crate::seal::{self, DECISION, PrivateKey, PublicKey, SealError};
+use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
 /// Version of the forms in this module.
@@ -43,8 +46,20 @@ pub struct Decision {
     pub list: String,
     /// When it was decided, seconds since 1970.
     pub decided: i64,
-    /// Who decided: for a mandatory list two at least.
-    pub by: BTreeSet<String>,
+    /// Who decided: for a mandatory list two different analysts at least.
+    pub votes: Vec<Vote>,
+}
+
+/// One analyst's word for a decision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vote {
+    /// The analyst's Ed25519 key (RFC 8032), 64 hexadecimal digits.
+    pub key: String,
+    /// When it was given, seconds since 1970.
+    pub at: i64,
+    /// Over [`Decision::octets`], 128 hexadecimal digits.
+    pub signature: String,
 }
 
 /// A decision as it is kept and exported: one JSON object a line.
@@ -74,6 +89,44 @@ pub enum DecisionError {
 }
 
 impl Decision {
+    /// What an analyst signs: purpose, act, name, reach, list and time, each ended by LF.
+    pub fn octets(&self, at: i64) -> Vec<u8> {
+        let act = match self.act {
+            Act::Block => "block",
+            Act::Release => "release",
+        };
+        let reach = if self.subdomains { "below" } else { "alone" };
+        let (name, list) = (&self.name, &self.list);
+        format!("isigurt decision {FORMAT}\n{act}\n{name}\n{reach}\n{list}\n{at}\n").into_bytes()
+    }
+
+    /// The word of whoever holds `key`.
+    pub fn vote(&self, at: i64, key: &SigningKey) -> Vote {
+        let signature = key.sign(&self.octets(at));
+        Vote {
+            key: data_encoding::HEXLOWER.encode(key.verifying_key().as_bytes()),
+            at,
+            signature: data_encoding::HEXLOWER.encode(&signature.to_bytes()),
+        }
+    }
+
+    /// Those of `analysts` (keys as in [`Vote::key`]) who have signed this very decision, each once.
+    pub fn voters<'a>(&self, analysts: impl IntoIterator<Item = &'a str>) -> BTreeSet<&'a str> {
+        let signed = |key: &str| {
+            let Some(verifying) = octets::<32>(key).and_then(|octets| VerifyingKey::from_bytes(&octets).ok())
+            else {
+                return false;
+            };
+            self.votes.iter().filter(|vote| vote.key == key).any(|vote| {
+                octets::<64>(&vote.signature).is_some_and(|signature| {
+                    let signature = Signature::from_bytes(&signature);
+                    verifying.verify_strict(&self.octets(vote.at), &signature).is_ok()
+                })
+            })
+        };
+        analysts.into_iter().filter(|key| signed(key)).collect()
+    }
+
     /// Seals it to `key` under `id`.
     pub fn seal(&self, id: Id, key: &PublicKey) -> Result<Sealed, DecisionError> {
         let plain = serde_json::to_vec(self).map_err(|error| DecisionError::Form(error.to_string()))?;
@@ -116,22 +169,70 @@ impl Sealed {
     }
 }
 
+fn octets<const N: usize>(hexadecimal: &str) -> Option<[u8; N]> {
+    let octets = data_encoding::HEXLOWER.decode(hexadecimal.as_bytes()).ok()?;
+    octets.try_into().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_decision_names_nothing_until_it_is_opened() {
-        let key = PrivateKey::generate().unwrap();
-        let decision = Decision {
+    fn analyst() -> (SigningKey, String) {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).unwrap();
+        let key = SigningKey::from_bytes(&seed);
+        let public = data_encoding::HEXLOWER.encode(key.verifying_key().as_bytes());
+        (key, public)
+    }
+
+    fn decision() -> Decision {
+        Decision {
             format: FORMAT,
             act: Act::Block,
             name: "bad.test".to_owned(),
             subdomains: true,
             list: "abuse".to_owned(),
             decided: 1_764_000_000,
-            by: ["ana".to_owned(), "ben".to_owned()].into(),
-        };
+            votes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_analyst_counts_once_however_often_they_sign_and_only_for_what_they_signed() {
+        let ((ana, ana_public), (ben, ben_public)) = (analyst(), analyst());
+        let both = [ana_public.as_str(), ben_public.as_str()];
+        let mut decision = decision();
+        decision.votes = vec![decision.vote(1, &ana), decision.vote(2, &ana)];
+        assert_eq!(decision.voters(both).len(), 1);
+        assert_eq!(decision.voters([both[0], both[0]]).len(), 1);
+        decision.votes.push(decision.vote(3, &ben));
+        assert_eq!(decision.voters(both).len(), 2);
+        assert_eq!(decision.voters([both[1]]).len(), 1, "a stranger does not count");
+        // Ana's signature under Ben's key, or at another time, is nobody's.
+        let mut forged = decision.clone();
+        forged.votes.pop();
+        forged.votes[1].key.clone_from(&ben_public);
+        forged.votes[0].at = 5;
+        assert!(forged.voters(both).is_empty());
+        let changes: [fn(&mut Decision); 4] = [
+            |decision| decision.act = Act::Release,
+            |decision| decision.name = "good.test".to_owned(),
+            |decision| decision.subdomains = false,
+            |decision| decision.list = "other".to_owned(),
+        ];
+        for change in changes {
+            let mut other = decision.clone();
+            change(&mut other);
+            assert!(other.voters(both).is_empty(), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_decision_names_nothing_until_it_is_opened() {
+        let key = PrivateKey::generate().unwrap();
+        let mut decision = decision();
+        decision.votes.push(decision.vote(1, &analyst().0));
         let sealed = decision.seal(Id([1; 16]), &key.public().unwrap()).unwrap();
         let line = serde_json::to_string(&sealed).unwrap();
         assert!(!line.contains("bad") && !line.contains("abuse"), "{line}");
