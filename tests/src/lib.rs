@@ -39,7 +39,9 @@ pub fn program(name: &str) -> PathBuf {
         }
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let built = Command::new(cargo)
-            .args(["build", "--bins", "-p", "isigurtd", "-p", "isigurt-platform"])
+            // The whole workspace, as `cargo xtask test` does: with another choice of crates cargo joins their
+            // features otherwise, and builds every dependency once more.
+            .args(["build", "--bins", "--workspace"])
             .status();
         assert!(
             built.expect("cargo starts").success(),
