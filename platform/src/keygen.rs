@@ -1,4 +1,4 @@
-//! Signing keys: Ed25519 (RFC 8032) as PKCS#8 (RFC 8410), one a role.
+//! The platform's keys, one a role: Ed25519 (RFC 8032) as PKCS#8 (RFC 8410) to sign, X25519 (RFC 7748) to seal to.
 //!
 //! A private key is written once, readable by its owner only, and never over another file. The key id is the one that
 //! TUF metadata names it by: SHA-256 of the key object in canonical JSON (TUF specification, section 4.2).
@@ -8,15 +8,30 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _};
+use isigurt_wire::seal::PrivateKey;
 use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
 
-/// Roles of a TUF repository that have keys.
-const ROLES: [&str; 4] = ["root", "targets", "snapshot", "timestamp"];
+/// Roles whose keys sign: those of the TUF repository, confirmations of prefixes, approvals, votes of analysts.
+const SIGN: [&str; 9] = [
+    "root",
+    "targets",
+    "mandatory",
+    "categories",
+    "snapshot",
+    "timestamp",
+    "confirm",
+    "editor",
+    "analyst",
+];
+/// Roles whose keys open what was sealed to them: reports, decisions of triage.
+const OPEN: [&str; 2] = ["report", "decision"];
 
 /// A key that was made.
 #[derive(Debug)]
@@ -35,15 +50,44 @@ impl Key {
 
 impl fmt::Display for Key {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{:<10} {}  {}", self.role, self.id, self.private.display())
+        write!(out, "{:<12} {}  {}", self.role, self.id, self.private.display())
     }
+}
+
+/// Prints keys that were made.
+pub(crate) fn print(keys: &[Key], json: bool) -> anyhow::Result<ExitCode> {
+    let lines = || {
+        keys.iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    let text = if json {
+        serde_json::to_string_pretty(&keys.iter().map(Key::json).collect::<Vec<_>>())?
+    } else {
+        lines()
+    };
+    writeln!(std::io::stdout(), "{text}")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Whether `name`, such as `root` or `root-ana`, is of one of `roles`.
+fn is_of(name: &str, roles: &[&str]) -> bool {
+    roles.iter().any(|role| {
+        let holder = name.strip_prefix(role).map(|rest| (rest, rest.strip_prefix('-')));
+        let plain = |octet: u8| octet.is_ascii_lowercase() || octet.is_ascii_digit() || octet == b'-';
+        holder.is_some_and(|(rest, holder)| {
+            rest.is_empty() || holder.is_some_and(|holder| !holder.is_empty() && holder.bytes().all(plain))
+        })
+    })
 }
 
 /// Makes one key a role in `folder`; either all files are new, or nothing is written.
 pub(crate) fn run(folder: &Path, roles: &[String]) -> anyhow::Result<Vec<Key>> {
     for (place, role) in roles.iter().enumerate() {
-        if !ROLES.contains(&role.as_str()) {
-            bail!("unknown role {role:?}; known roles: {}", ROLES.join(", "));
+        if !is_of(role, &SIGN) && !is_of(role, &OPEN) {
+            let known = [&SIGN[..], &OPEN].concat().join(", ");
+            bail!("unknown role {role:?}; known roles: {known}, each also with its holder, such as root-ana");
         }
         if roles.iter().take(place).any(|other| other == role) {
             bail!("role {role:?} stands twice");
@@ -53,7 +97,7 @@ pub(crate) fn run(folder: &Path, roles: &[String]) -> anyhow::Result<Vec<Key>> {
         .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     for file in roles.iter().flat_map(|role| {
         [
-            folder.join(format!("{role}.pk8")),
+            folder.join(format!("{role}.{}", ending(role))),
             folder.join(format!("{role}.pub")),
         ]
     }) {
@@ -67,12 +111,30 @@ pub(crate) fn run(folder: &Path, roles: &[String]) -> anyhow::Result<Vec<Key>> {
     roles.iter().map(|role| one(folder, role)).collect()
 }
 
+/// Ending of a private key's file.
+fn ending(role: &str) -> &'static str {
+    if is_of(role, &SIGN) { "pk8" } else { "key" }
+}
+
 fn one(folder: &Path, role: &str) -> anyhow::Result<Key> {
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed).context("the system gives no random octets")?;
-    let key = SigningKey::from_bytes(&seed);
-    let private = folder.join(format!("{role}.pk8"));
+    let private = folder.join(format!("{role}.{}", ending(role)));
     let public = folder.join(format!("{role}.pub"));
+    if is_of(role, &OPEN) {
+        let key = PrivateKey::generate().context("the system gives no random octets")?;
+        let digits = Zeroizing::new(hex(key.octets()));
+        write_new(&private, 0o600, digits.as_bytes())?;
+        let shown = key.public()?;
+        write_new(&public, 0o644, format!("{}\n", shown.to_hex()).as_bytes())?;
+        return Ok(Key {
+            role: role.to_owned(),
+            id: shown.id(),
+            private,
+            public,
+        });
+    }
+    let mut seed = Zeroizing::new([0; 32]);
+    getrandom::fill(seed.as_mut_slice()).context("the system gives no random octets")?;
+    let key = SigningKey::from_bytes(&seed);
     write_new(
         &private,
         0o600,
@@ -92,7 +154,7 @@ fn one(folder: &Path, role: &str) -> anyhow::Result<Key> {
 }
 
 /// The id of an Ed25519 key in TUF metadata; `public` has 32 octets.
-fn key_id(public: &[u8]) -> String {
+pub(crate) fn key_id(public: &[u8]) -> String {
     let canonical = format!(
         r#"{{"keytype":"ed25519","keyval":{{"public":"{}"}},"scheme":"ed25519"}}"#,
         hex(public)
@@ -100,7 +162,7 @@ fn key_id(public: &[u8]) -> String {
     hex(&Sha256::digest(canonical.as_bytes()))
 }
 
-fn hex(octets: &[u8]) -> String {
+pub(crate) fn hex(octets: &[u8]) -> String {
     octets
         .iter()
         .fold(String::with_capacity(2 * octets.len()), |mut text, octet| {
@@ -132,7 +194,7 @@ mod tests {
     #[test]
     fn keys_are_new_each_time_and_private() {
         let folder = tempfile::tempdir().unwrap();
-        let roles: Vec<String> = ROLES.map(String::from).into();
+        let roles: Vec<String> = ["root", "targets", "snapshot", "report"].map(String::from).into();
         let first = run(&folder.path().join("a"), &roles).unwrap();
         let second = run(&folder.path().join("b"), &roles).unwrap();
         let mut ids: Vec<&String> = first.iter().chain(&second).map(|key| &key.id).collect();
@@ -168,6 +230,13 @@ mod tests {
                 .contains("known roles")
         );
         assert!(run(folder.path(), &["root".to_owned(), "root".to_owned()]).is_err());
+        for wrong in ["root-", "root-../x", "rooted", "root-A"] {
+            assert!(run(folder.path(), &[wrong.to_owned()]).is_err(), "{wrong}");
+        }
+        assert_eq!(
+            run(folder.path(), &["root-ana".to_owned()]).unwrap()[0].role,
+            "root-ana"
+        );
     }
 
     #[test]

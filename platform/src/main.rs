@@ -3,7 +3,10 @@
 //! The first of them is where every deployment starts: the keys that sign the lists.
 #![forbid(unsafe_code)]
 
+mod confirmations;
 mod keygen;
+mod publish;
+mod publisher;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -24,38 +27,33 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make one Ed25519 key for each role of a TUF repository
+    /// Make one key for each role: Ed25519 to sign, X25519 to seal to
     Keygen {
         /// Folder that the keys are written to; made if it is missing
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
-        /// Roles, separated by commas
+        /// Roles, separated by commas; with a holder's name where a role has several, such as root-ana
         #[arg(
             long,
             value_delimiter = ',',
-            default_value = "root,targets,snapshot,timestamp"
+            default_value = "root,targets,mandatory,categories,snapshot,timestamp,confirm,report,decision"
         )]
         roles: Vec<String>,
     },
+    #[command(flatten)]
+    Publisher(publisher::Command),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let Command::Keygen { out, roles } = &cli.command;
-    match keygen::run(out, roles) {
-        Ok(keys) => {
-            let text = if cli.json {
-                serde_json::to_string_pretty(&keys.iter().map(keygen::Key::json).collect::<Vec<_>>())
-                    .unwrap_or_default()
-            } else {
-                keys.iter()
-                    .map(ToString::to_string)
-                    .collect::<Vec<_>>()
-                    .join("\n")
-            };
-            let _ = writeln!(std::io::stdout(), "{text}");
-            ExitCode::SUCCESS
+    let done = match &cli.command {
+        Command::Keygen { out, roles } => {
+            keygen::run(out, roles).and_then(|keys| keygen::print(&keys, cli.json))
         }
+        Command::Publisher(command) => publisher::run(command, cli.json),
+    };
+    match done {
+        Ok(code) => code,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "isigurt-platform: {error:#}");
             ExitCode::FAILURE

@@ -14,6 +14,7 @@ pub mod browser;
 pub mod house;
 pub mod namespace;
 pub mod postgres;
+pub mod publisher;
 pub mod upstream;
 
 use std::io::{Read as _, Write as _};

@@ -53,6 +53,8 @@ enum Bench {
     Line,
     /// The policy: verdicts and changes with 64 profiles and 20,000 devices (a minute)
     Policy,
+    /// The national platform: releases of 1 M entries, their sizes (a few minutes)
+    Platform,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -61,6 +63,7 @@ fn main() -> anyhow::Result<()> {
         Task::Bench(Bench::Index) => bench::index(),
         Task::Bench(Bench::Line) => bench::line(),
         Task::Bench(Bench::Policy) => bench::policy(),
+        Task::Bench(Bench::Platform) => bench::platform(),
         Task::Arrows => arrows::check(),
         Task::Licenses => licenses::check(),
         Task::Oui { json, source } => oui::make(&json, &source),

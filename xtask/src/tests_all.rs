@@ -11,6 +11,11 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("dig", "bind9-dnsutils", "queries as an administrator makes them"),
     ("ip", "iproute2", "addresses in a network namespace"),
     ("kdig", "knot-dnsutils", "queries by a second client"),
+    (
+        "nginx",
+        "nginx-light",
+        "a real web server before the published lists",
+    ),
     ("nsd", "nsd", "a real authoritative server behind the gateway"),
     ("psql", "postgresql", "the national platform's database"),
     (

@@ -8,6 +8,7 @@ mod line;
 mod load;
 #[path = "../../../blocklists/benches/support/names.rs"]
 mod names;
+mod platform;
 mod policy;
 
 use std::fmt::Write as _;
@@ -19,6 +20,7 @@ use anyhow::{Context as _, bail};
 
 use crate::{cargo, root, step};
 pub(crate) use line::line;
+pub(crate) use platform::platform;
 pub(crate) use policy::policy;
 
 /// One row of the table.

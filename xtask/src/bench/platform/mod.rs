@@ -1,0 +1,27 @@
+//! `cargo xtask bench platform`: the national platform against its bars, with the release build.
+
+mod publish;
+
+use std::path::PathBuf;
+
+use super::{Table, machine};
+use crate::{cargo, root, step};
+
+/// Measures and prints.
+pub(crate) fn platform() -> anyhow::Result<()> {
+    step(
+        "release build",
+        cargo(&["build", "--release", "--locked", "-p", "isigurt-platform"]),
+    )?;
+    let folder = root().join("target/bench/platform");
+    std::fs::create_dir_all(&folder)?;
+    let mut table = Table::default();
+    publish::measure(&mut table, &folder)?;
+    println!("\n{}\n{}", machine(), table.text());
+    table.end()
+}
+
+/// The release build of the platform.
+fn program() -> PathBuf {
+    root().join("target/release/isigurt-platform")
+}
