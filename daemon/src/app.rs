@@ -4,6 +4,7 @@
 //! the ports, because its lock tells two daemons apart; the lists are read before anything is served, because until
 //! then an answer would be unfiltered; only then the service manager is told that the gateway is ready.
 
+mod doors;
 mod edges;
 mod tasks;
 
@@ -24,22 +25,22 @@ use tokio::task::JoinHandle;
 
 use crate::accounts::{AccountError, Accounts, Lifetimes, SystemClock};
 use crate::clients::Network;
-use crate::config::{ClientNet, Config, Loaded, LogQueries, Scheme, Server};
+use crate::config::{Config, Loaded, LogQueries, Scheme, Server};
 use crate::dns::engine::Engine;
 use crate::dns::upstream::Upstream;
 use crate::dns::{keep, tcp, udp};
 use crate::log::queries::{Keeping, QueryLog};
-use crate::policy::{self, Household, Parts};
+use crate::policy::{Household, Parts};
 use crate::status::Watch;
 use crate::store::{Store, StoreError};
 use crate::sync::worker::Worker;
 use crate::sync::{Files, Loading, Rules, SyncError};
-use crate::web::gate::Hosts;
+use crate::tls::{self, Certificates, TlsError};
 use crate::{control, web};
 
 pub use edges::Edges;
 use edges::refused;
-use tasks::{forget, know, sightings};
+use tasks::sightings;
 
 /// Why the daemon does not start: one line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +57,9 @@ pub enum StartError {
     /// The accounts cannot be used.
     #[error("accounts: {0}")]
     Accounts(#[from] AccountError),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A port cannot be had.
     #[error("{what} {address}: {error}; {advice}")]
     Bind {
@@ -90,6 +94,7 @@ pub struct App {
     watch: Arc<Watch>,
     network: Network,
     accounts: Arc<Accounts>,
+    certificates: Arc<Certificates>,
     workers: udp::Workers,
     doors: Vec<JoinHandle<()>>,
     dns: Vec<SocketAddr>,
@@ -128,6 +133,7 @@ impl App {
         let log = query_log(config, edges.udp.len()).map_err(StartError::Runtime)?;
         let limiter = Limiter::new(config.dns.rate_limit.per_client_qps);
         let accounts = accounts(store.clone(), config)?;
+        let certificates = Arc::new(Certificates::open(config, doors::names(config), now())?);
         let household = Household::new(store.clone(), config).map_err(StartError::Policy)?;
         let parts = household.start(&rules.index).map_err(StartError::Policy)?;
         let engine = Engine::new(
@@ -154,7 +160,15 @@ impl App {
             .collect();
         let files = Files::in_state(&config.state_dir);
         let sightings = sightings(config, &store, &engine, &network);
-        let watch = Watch::new(engine.clone(), household, dns.clone(), lists, files, sightings);
+        let watch = Watch::new(
+            engine.clone(),
+            household,
+            dns.clone(),
+            lists,
+            files,
+            sightings,
+            certificates.clone(),
+        );
         let watch = Arc::new(watch);
         // Before the first answer, so that whoever got one can give commands.
         let control: UnixListener = control::bind(&config.state_dir)
@@ -170,30 +184,19 @@ impl App {
         }
         let site = web::Site {
             accounts: accounts.clone(),
-            hosts: Arc::new(hosts(config)),
+            hosts: doors::hosts(config),
             watch: watch.clone(),
+            certificates: certificates.clone(),
         };
-        for listener in edges.web {
-            doors.push(tokio::spawn(web::serve(
-                stream(listener).map_err(|error| listen_error("web UI on", error))?,
-                site.clone(),
-            )));
-        }
-        doors.push(tokio::spawn(tidy(accounts.clone())));
+        doors.extend(doors::open(edges.web, edges.https, &site)?);
         doors.push(tokio::spawn(control::serve(
             control,
             watch.clone(),
             accounts.clone(),
         )));
-        doors.push(tokio::spawn(policy::tick(engine.clone(), watch.clone())));
-        doors.push(tokio::spawn(watch.sightings().clone().keep_saving()));
-        doors.push(tokio::spawn(forget(watch.clone())));
-        doors.push(tokio::spawn(know(
-            engine,
-            watch.clone(),
-            network.changed(),
-            network.reader(),
-        )));
+        doors.push(tokio::spawn(tidy(accounts.clone())));
+        doors.push(tokio::spawn(certificates.clone().keep(now)));
+        doors.extend(tasks::beside_the_line(&engine, &watch, &network));
         Ok(Self {
             loaded,
             state_dir,
@@ -203,6 +206,7 @@ impl App {
             watch,
             network,
             accounts,
+            certificates,
             workers,
             doors,
             dns,
@@ -239,7 +243,7 @@ impl App {
     pub async fn reload(&mut self) {
         let file = self.loaded.file.clone();
         let (store, state_dir, worker) = (self.store.clone(), self.state_dir.clone(), self.worker.clone());
-        let work = move || -> Result<(Loaded, Rules), String> {
+        let work = move || -> Result<(Loaded, Rules, tls::Ready), String> {
             let mut loaded = Config::load(file.as_deref()).map_err(|problem| problem.to_string())?;
             if let Some(state_dir) = state_dir {
                 loaded.config.state_dir = state_dir;
@@ -253,13 +257,15 @@ impl App {
             }
             .load()
             .map_err(|error| error.to_string())?;
-            Ok((loaded, rules))
+            let certificate = Certificates::ready(&loaded.config, doors::names(&loaded.config), now())
+                .map_err(|error| error.to_string())?;
+            Ok((loaded, rules, certificate))
         };
         let outcome = tokio::task::spawn_blocking(work)
             .await
             .unwrap_or_else(|error| Err(error.to_string()));
         match outcome {
-            Ok((loaded, rules)) => {
+            Ok((loaded, rules, certificate)) => {
                 let (old, new) = (&self.loaded.config, &loaded.config);
                 if old.dns.listen != new.dns.listen
                     || old.upstream != new.upstream
@@ -286,6 +292,7 @@ impl App {
                     }
                 };
                 tokio::task::spawn_blocking(move || let_go(old));
+                self.certificates.put(certificate);
                 self.watch.reloaded(Ok(lists));
                 self.network.watch_leases(loaded.config.local.leases.clone());
                 self.loaded = loaded;
@@ -347,25 +354,6 @@ fn accounts(store: Store, config: &Config) -> Result<Arc<Accounts>, StartError> 
         tracing::warn!(%code, "nobody owns this gateway yet: open the web UI and claim it with this code");
     }
     Ok(Arc::new(accounts))
-}
-
-/// Names that the gateway is called by: configured, in its certificate, and those of the machine.
-fn hosts(config: &Config) -> Hosts {
-    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let machine = machine.trim();
-    let domain = config.local.domain.to_string();
-    let domain = domain.trim_end_matches('.');
-    let mut names = config.web.hosts.clone();
-    names.extend(config.dns.tls.as_ref().map(|tls| tls.hostname.clone()));
-    if !machine.is_empty() {
-        names.extend([
-            machine.to_owned(),
-            format!("{machine}.{domain}"),
-            format!("{machine}.local"),
-        ]);
-    }
-    names.extend([format!("gateway.{domain}"), format!("isigurt.{domain}")]);
-    Hosts::new(names, ClientNet::Private.nets())
 }
 
 /// Lets go of sessions and tokens that have expired.

@@ -3,7 +3,7 @@
 //! `main` hands over to [`cli`]; `run` reads the configuration ([`config`]), opens the state ([`store`]), brings the
 //! lists in ([`sync`]), puts the household's policy in force ([`policy`]), watches who is who on the network
 //! ([`clients`]) and builds the [`app`], which serves DNS ([`dns`]), the control socket ([`control`]) and the web UI
-//! ([`web`]). Arrows point downwards: `cli` and `web` on top, `store` and `log` at the bottom; `dns` knows nothing of
+//! ([`web`]), with one certificate for all that is encrypted ([`tls`]). Arrows point downwards: `cli` and `web` on top, `store` and `log` at the bottom; `dns` knows nothing of
 //! `web`, and nothing knows `cli`.
 #![forbid(unsafe_code)]
 
@@ -20,4 +20,5 @@ pub mod policy;
 pub mod status;
 pub mod store;
 pub mod sync;
+pub mod tls;
 pub mod web;

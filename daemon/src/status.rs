@@ -14,6 +14,7 @@ use crate::dns::engine::{Counts, Engine};
 use crate::explain::{self, Asking, Explanation, Whom};
 use crate::policy::Household;
 use crate::sync::{Files, ListStatus};
+use crate::tls::Certificates;
 
 /// How the daemon stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -57,6 +58,7 @@ pub struct Watch {
     reload_error: RwLock<Option<String>>,
     files: Files,
     sightings: Arc<Sightings>,
+    certificates: Arc<Certificates>,
 }
 
 /// A device with its addresses.
@@ -137,6 +139,7 @@ impl Watch {
         lists: Vec<ListStatus>,
         files: Files,
         sightings: Arc<Sightings>,
+        certificates: Arc<Certificates>,
     ) -> Self {
         Self {
             engine,
@@ -146,6 +149,7 @@ impl Watch {
             reload_error: RwLock::default(),
             files,
             sightings,
+            certificates,
         }
     }
 
@@ -301,6 +305,7 @@ impl Watch {
         {
             problems.push(format!("reload failed: {error}; what was in force before stays"));
         }
+        problems.extend(self.certificates.problem(Timestamp::now().as_second()));
         if upstreams.is_empty() {
             problems.push(
                 "no upstream server: only blocked and local names are answered; set [upstream] servers"

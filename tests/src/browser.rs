@@ -4,8 +4,12 @@
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
@@ -20,6 +24,35 @@ pub struct Browser {
     pub cookies: BTreeMap<String, String>,
     /// Headers of each request.
     pub headers: BTreeMap<String, String>,
+    /// For encrypted connections: the certificates that it trusts, and the name that it asks for.
+    pub trust: Option<Trust>,
+}
+
+/// What a browser over HTTPS trusts, and whom it means.
+#[derive(Debug, Clone)]
+pub struct Trust {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+}
+
+impl Trust {
+    /// These certificates (PEM) are trusted; the server is called `name`.
+    pub fn new(pem: &str, name: &str) -> Self {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+            roots.add(certificate.unwrap()).unwrap();
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Self {
+            config: Arc::new(config),
+            name: ServerName::try_from(name.to_owned()).unwrap(),
+        }
+    }
 }
 
 /// What came back.
@@ -54,6 +87,7 @@ impl Browser {
             from: from.parse().unwrap(),
             cookies: BTreeMap::new(),
             headers: BTreeMap::new(),
+            trust: None,
         }
     }
 
@@ -104,7 +138,7 @@ impl Browser {
         for (name, value) in headers {
             head += &[&name, ": ", &value, "\r\n"].concat();
         }
-        let answer = self.exchange(&[&head, "\r\n", body].concat());
+        let answer = self.exchange(&[&head, "\r\n", body].concat()).expect("an answer");
         for (_, cookie) in answer.headers.iter().filter(|(name, _)| name == "set-cookie") {
             let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
             if value.is_empty() {
@@ -116,26 +150,34 @@ impl Browser {
         answer
     }
 
-    fn exchange(&self, request: &str) -> Answer {
+    /// Sends a request as it stands; an error where the connection does not come about.
+    pub fn exchange(&self, request: &str) -> std::io::Result<Answer> {
         let socket = Socket::new(Domain::for_address(self.to), Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::new(self.from, 0).into()).unwrap();
         socket.connect(&self.to.into()).unwrap();
         let mut stream: TcpStream = socket.into();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        stream.write_all(request.as_bytes()).unwrap();
         let mut octets = Vec::new();
-        stream.read_to_end(&mut octets).unwrap();
+        if let Some(trust) = &self.trust {
+            let session = ClientConnection::new(trust.config.clone(), trust.name.clone()).unwrap();
+            let mut stream = StreamOwned::new(session, stream);
+            stream.write_all(request.as_bytes())?;
+            stream.read_to_end(&mut octets)?;
+        } else {
+            stream.write_all(request.as_bytes())?;
+            stream.read_to_end(&mut octets)?;
+        }
         let text = String::from_utf8(octets).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").expect("an answer");
         let mut lines = head.lines();
         let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
         let headers = lines.filter_map(|line| line.split_once(": "));
-        Answer {
+        Ok(Answer {
             status,
             headers: headers
                 .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
                 .collect(),
             body: serde_json::from_str(body).unwrap_or_default(),
-        }
+        })
     }
 }

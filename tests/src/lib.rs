@@ -11,6 +11,7 @@
 )]
 
 pub mod browser;
+pub mod chromium;
 pub mod house;
 pub mod namespace;
 pub mod postgres;
@@ -26,7 +27,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-pub use browser::{Answer, Browser};
+pub use browser::{Answer, Browser, Trust};
+pub use chromium::Chromium;
 pub use house::{House, PASSWORD};
 pub use postgres::Postgres;
 pub use upstream::{Authority, Scripted};

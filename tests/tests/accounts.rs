@@ -38,7 +38,7 @@ fn the_first_owner_needs_the_code_of_the_log_and_nobody_claims_twice() {
     let mut stranger = house.browser(CHILD);
     assert_eq!(
         stranger.ask("GET", "/setup", &Value::Null).body,
-        json!({ "claimed": false })
+        json!({ "claimed": false, "passkeys": false })
     );
     let claim = |code: &str, password: &str| json!({ "code": code, "name": "Ana", "password": password });
     let answer = stranger.ask("POST", "/setup", &claim("0000-0000", PASSWORD));
@@ -73,7 +73,7 @@ fn the_first_owner_needs_the_code_of_the_log_and_nobody_claims_twice() {
     assert_eq!(problem(&answer), (409, "claimed"));
     assert_eq!(
         stranger.ask("GET", "/setup", &Value::Null).body,
-        json!({ "claimed": true })
+        json!({ "claimed": true, "passkeys": false })
     );
     assert!(!house.gateway.log().contains(PASSWORD));
 }

@@ -52,29 +52,33 @@ const MODULES: &[(&str, &[&str])] = &[
     ("store", &[]),
     ("config", &[]),
     ("accounts", &["store"]),
+    ("tls", &["config"]), // one certificate for all that is encrypted
     ("explain", &[]),
     ("clients", &["store"]), // knows no profiles and nobody who asks
     ("sync", &["config", "store"]),
     ("dns", &["config", "log"]), // knows nothing of the web UI
     ("policy", &["clients", "config", "dns", "store"]),
-    ("status", &["clients", "dns", "explain", "policy", "sync"]),
+    ("status", &["clients", "dns", "explain", "policy", "sync", "tls"]),
     (
         "control",
         &["accounts", "dns", "explain", "policy", "status", "store"],
     ),
-    ("web", &["accounts", "dns", "explain", "log", "policy", "status"]),
+    (
+        "web",
+        &["accounts", "dns", "explain", "log", "policy", "status", "tls"],
+    ),
     (
         "app",
         &[
             "accounts", "clients", "config", "control", "dns", "log", "policy", "status", "store", "sync",
-            "web",
+            "tls", "web",
         ],
     ),
     (
         "cli",
         &[
             "accounts", "app", "clients", "config", "control", "explain", "log", "policy", "status", "store",
-            "sync",
+            "sync", "tls",
         ],
     ), // nothing imports it
 ];

@@ -8,6 +8,7 @@ use crate::{cargo, step};
 
 /// Programs that the tests start, the Debian package of each, and what it is for.
 const PROGRAMS: &[(&str, &str, &str)] = &[
+    ("chromium", "chromium", "the web UI in a real browser"),
     ("dig", "bind9-dnsutils", "queries as an administrator makes them"),
     ("ip", "iproute2", "addresses in a network namespace"),
     ("kdig", "knot-dnsutils", "queries by a second client"),

@@ -3,6 +3,7 @@
 //! ```text
 //!   claim ──▶ first owner            rights   one table: principal × action × scope
 //!   login ──▶ lockout ▶ password ▶ totp ▶ session ──▶ principal
+//!   passkey ▶ lockout ▶ challenge ▶ signature ▶ session ──▶ principal
 //!   token ──────────────────────────────────────────▶ principal
 //! ```
 //!
@@ -20,6 +21,7 @@ pub mod rights;
 mod claim;
 mod lockout;
 mod login;
+mod passkey;
 mod password;
 pub mod session;
 mod token;
@@ -37,6 +39,7 @@ use crate::store::{Changes, Store, StoreError, Table};
 
 pub use clock::{Clock, SystemClock};
 pub use login::{Credentials, Enrolment, SignedIn};
+pub use passkey::{PasskeySite, PasskeyView};
 pub use rights::{Action, Member, Principal, Role, Scope, TokenScope};
 pub use session::SessionView;
 pub use token::{NewToken, TokenView};
@@ -51,6 +54,7 @@ use user::User;
 const USERS: Table<User> = Table::new("account-users", &[]);
 const SESSIONS: Table<Session> = Table::new("account-sessions", &[]);
 const TOKENS: Table<Token> = Table::new("account-tokens", &[]);
+const PASSKEYS: Table<passkey::Kept> = Table::new("account-passkeys", &[]);
 const KEYS: Table<String> = Table::new("account-keys", &[]);
 
 /// Passwords hashed at the same time: each takes 19 MiB.
@@ -101,6 +105,9 @@ pub enum AccountError {
     /// The state.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A passkey is not taken.
+    #[error("{0}")]
+    Passkey(String),
     /// A thread ended without a result.
     #[error("the work was not finished; try again, and report it if it happens again")]
     Unfinished,
@@ -130,6 +137,7 @@ struct Ledger {
     users: BTreeMap<String, User>,
     sessions: BTreeMap<String, Session>,
     tokens: BTreeMap<String, Token>,
+    passkeys: BTreeMap<String, passkey::Kept>,
 }
 
 /// The accounts of a gateway.
@@ -143,6 +151,7 @@ pub struct Accounts {
     writing: Mutex<()>,
     lockout: Lockout,
     claim: Claim,
+    ceremonies: passkey::Ceremonies,
     /// Of the cookies that known browsers show.
     browser_key: [u8; 32],
     hashing: Arc<Semaphore>,
@@ -155,6 +164,7 @@ impl Accounts {
             users: store.all(&USERS)?.into_iter().collect(),
             sessions: store.all(&SESSIONS)?.into_iter().collect(),
             tokens: store.all(&TOKENS)?.into_iter().collect(),
+            passkeys: store.all(&PASSKEYS)?.into_iter().collect(),
         };
         let browser_key = browser_key(&store)?;
         let claim = if ledger.users.is_empty() {
@@ -170,6 +180,7 @@ impl Accounts {
             writing: Mutex::new(()),
             lockout: Lockout::default(),
             claim,
+            ceremonies: passkey::Ceremonies::default(),
             browser_key,
             hashing: Arc::new(Semaphore::new(HASHED_AT_ONCE)),
         })

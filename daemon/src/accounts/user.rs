@@ -35,10 +35,21 @@ pub(super) struct User {
     pub(super) role: Role,
     pub(super) profiles: Vec<String>,
     pub(super) language: Language,
-    pub(super) password: PasswordHash,
+    /// `None` where only another service vouches for the user.
+    pub(super) password: Option<PasswordHash>,
     pub(super) totp: Option<Totp>,
     pub(super) created: i64,
     pub(super) last_login: Option<i64>,
+    /// Who vouches for the user, if not the gateway itself.
+    #[serde(default)]
+    pub(super) vouched: Option<Vouched>,
+}
+
+/// What another service knows a user by (OpenID Connect Core 1.0, section 2): both together, and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Vouched {
+    pub(super) issuer: String,
+    pub(super) subject: String,
 }
 
 /// What is shown of a user.
@@ -54,6 +65,8 @@ pub struct UserView {
     pub profiles: Vec<String>,
     /// Language of the pages.
     pub language: Language,
+    /// Whether another service vouches for the user, and says the role at each sign-in.
+    pub vouched: bool,
     /// Whether a code is asked for when the user signs in.
     pub second_step: bool,
     /// Seconds since 1970.
@@ -99,6 +112,7 @@ impl User {
             role: self.role,
             profiles: self.profiles.clone(),
             language: self.language,
+            vouched: self.vouched.is_some(),
             second_step: self.second_step(),
             created: self.created,
             last_login: self.last_login,
@@ -174,7 +188,7 @@ impl Ledger {
 }
 
 /// A name as it is kept, or what is expected of one.
-fn name(field: &'static str, text: &str) -> Result<String, AccountError> {
+pub(super) fn name(field: &'static str, text: &str) -> Result<String, AccountError> {
     let text = text.trim();
     let length = text.chars().count();
     if length == 0 || length > LONGEST_NAME || text.chars().any(char::is_control) {
@@ -260,10 +274,11 @@ impl Accounts {
             role: new.role,
             profiles,
             language: new.language,
-            password: PasswordHash::new(&new.password)?,
+            password: Some(PasswordHash::new(&new.password)?),
             totp: None,
             created: self.clock.wall(),
             last_login: None,
+            vouched: None,
         };
         let id = new_id()?;
         let view = self.change(|ledger, changes| {
@@ -363,7 +378,7 @@ impl Accounts {
         })
     }
 
-    /// Removes a user with its sessions and tokens, if `allowed` says so of what the user is now.
+    /// Removes a user with its sessions, tokens and passkeys, if `allowed` says so of what the user is now.
     pub fn remove(
         &self,
         id: &str,
@@ -381,6 +396,7 @@ impl Accounts {
             changes.remove(&USERS, id);
             ledger.end_sessions(id, changes);
             ledger.end_tokens(id, changes);
+            ledger.end_passkeys(id, changes);
             Ok(true)
         })
     }
@@ -401,7 +417,7 @@ impl Accounts {
             if !allowed(user.role) {
                 return Ok(false);
             }
-            user.password = hash;
+            user.password = Some(hash);
             changes.put(&USERS, id, user);
             changes.audit(author.entry("account.password", &user.name, None, None));
             ledger.end_sessions(id, changes);
@@ -409,20 +425,21 @@ impl Accounts {
         })
     }
 
-    /// Recovery at the console: a new password, no second step, no session, no token, no wait. Hashes the password.
+    /// Recovery at the console: a new password, no second step, no session, no token, no passkey, no wait. Hashes the password.
     pub fn recover(&self, user_name: &str, password: &str) -> Result<UserView, AccountError> {
         let id = self.id_of(user_name).ok_or(AccountError::Missing("user"))?;
         password::check(password, user_name)?;
         let hash = PasswordHash::new(password)?;
         let view = self.change(|ledger, changes| {
             let user = ledger.user(&id)?;
-            user.password = hash;
+            user.password = Some(hash);
             user.totp = None;
             changes.put(&USERS, &id, user);
             let view = user.view(&id);
             changes.audit(Author::console().entry("account.recover", &view.name, None, None));
             ledger.end_sessions(&id, changes);
             ledger.end_tokens(&id, changes);
+            ledger.end_passkeys(&id, changes);
             Ok(view)
         })?;
         self.lockout.forget(&view.name);

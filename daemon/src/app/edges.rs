@@ -15,12 +15,17 @@ pub struct Edges {
     pub tcp: Vec<TcpListener>,
     /// The web UI.
     pub web: Vec<TcpListener>,
+    /// The web UI, encrypted.
+    pub https: Vec<TcpListener>,
 }
 
 impl Edges {
-    /// Takes the service manager's sockets for DNS, or binds those of the configuration; binds those of the web UI.
+    /// Takes the service manager's sockets, and binds those of the configuration that are not among them: of the web UI
+    /// each, of DNS all or none.
     pub fn open(config: &Config) -> Result<Self, StartError> {
         let mut edges = Self::inherited().map_err(StartError::Inherited)?;
+        edges.https = edges.take(&config.web.https);
+        edges.web = edges.take(config.web.listen.as_deref().unwrap_or_default());
         if edges.udp.is_empty() && edges.tcp.is_empty() {
             for &address in &config.dns.listen {
                 edges.bind(address, config.dns.workers())?;
@@ -36,6 +41,9 @@ impl Edges {
             None => (vec![SocketAddr::from(([0, 0, 0, 0], 8080))], false),
         };
         for address in addresses {
+            if has(&edges.web, address) {
+                continue;
+            }
             match TcpListener::bind(address) {
                 Ok(listener) => edges.web.push(listener),
                 Err(error) if chosen => return Err(refused("web UI on", address, error)),
@@ -45,7 +53,25 @@ impl Edges {
                 }
             }
         }
+        for &address in &config.web.https {
+            if !has(&edges.https, address) {
+                let listener = TcpListener::bind(address)
+                    .map_err(|error| refused("web UI (https) on", address, error))?;
+                edges.https.push(listener);
+            }
+        }
         Ok(edges)
+    }
+
+    /// Takes the listeners with these addresses out of those that were handed over.
+    fn take(&mut self, addresses: &[SocketAddr]) -> Vec<TcpListener> {
+        let wanted = |listener: &TcpListener| {
+            let address = listener.local_addr();
+            address.is_ok_and(|address| addresses.contains(&address))
+        };
+        let (taken, rest) = std::mem::take(&mut self.tcp).into_iter().partition(wanted);
+        self.tcp = rest;
+        taken
     }
 
     fn inherited() -> std::io::Result<Self> {
@@ -102,6 +128,11 @@ impl Edges {
             last.unwrap_or_else(|| std::io::ErrorKind::AddrInUse.into()),
         ))
     }
+}
+
+fn has(listeners: &[TcpListener], address: SocketAddr) -> bool {
+    let mut own = listeners.iter().map(TcpListener::local_addr);
+    own.any(|own| own.is_ok_and(|own| own == address))
 }
 
 fn bind_tcp(address: SocketAddr) -> std::io::Result<TcpListener> {

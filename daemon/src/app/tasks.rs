@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use isigurt_core::snapshot::Site;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::task::JoinHandle;
 
 use super::now;
 use crate::clients::sightings::{self, Bounds, Sighting, Sightings};
 use crate::clients::{Known, Network};
 use crate::config::{Config, LogQueries};
 use crate::dns::engine::Engine;
-use crate::policy::Event;
+use crate::policy::{self, Event};
 use crate::status::Watch;
 use crate::store::Store;
 
@@ -39,8 +40,27 @@ pub(super) fn sightings(
     sightings
 }
 
+/// Starts what runs beside the line as long as the daemon does.
+pub(super) fn beside_the_line(
+    engine: &Arc<Engine>,
+    watch: &Arc<Watch>,
+    network: &Network,
+) -> [JoinHandle<()>; 4] {
+    [
+        tokio::spawn(policy::tick(engine.clone(), watch.clone())),
+        tokio::spawn(watch.sightings().clone().keep_saving()),
+        tokio::spawn(forget(watch.clone())),
+        tokio::spawn(know(
+            engine.clone(),
+            watch.clone(),
+            network.changed(),
+            network.reader(),
+        )),
+    ]
+}
+
 /// Forgets what was seen of devices that have a name now.
-pub(super) async fn forget(watch: Arc<Watch>) {
+async fn forget(watch: Arc<Watch>) {
     let mut events = watch.household().events();
     loop {
         match events.recv().await {
@@ -56,7 +76,7 @@ pub(super) async fn forget(watch: Arc<Watch>) {
 }
 
 /// Hands on what the network tells, whenever that changes.
-pub(super) async fn know(
+async fn know(
     engine: Arc<Engine>,
     watch: Arc<Watch>,
     mut changed: tokio::sync::watch::Receiver<u64>,

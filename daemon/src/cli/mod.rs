@@ -20,7 +20,7 @@ use crate::control::{self, Request, Response};
 use crate::explain::{Asking, Whom};
 use crate::sync::worker::{self, Worker};
 use crate::sync::{Files, Loading};
-use crate::{app, explain};
+use crate::{app, explain, tls};
 
 /// A DNS filter that keeps children safe on a home router or a school gateway.
 #[derive(Debug, Parser)]
@@ -200,7 +200,8 @@ fn check(cli: &Cli) -> Result<(), String> {
     for warning in &loaded.warnings {
         eprintln_line(&format!("{place}:{}: warning: {}", warning.line, warning.what));
     }
-    for warning in category_warnings(&loaded.config) {
+    let certificate = tls::check(&loaded.config, app::now()).map_err(|error| format!("{place}: {error}"))?;
+    for warning in certificate.into_iter().chain(category_warnings(&loaded.config)) {
         eprintln_line(&format!("{place}: warning: {warning}"));
     }
     println_line(&format!(

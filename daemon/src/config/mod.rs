@@ -467,6 +467,11 @@ impl Config {
         for list in &mut config.lists {
             list.url.resolve(folder);
         }
+        if let Some(tls) = &mut config.dns.tls {
+            for file in [&mut tls.certificate, &mut tls.key].into_iter().flatten() {
+                *file = folder.join(&*file);
+            }
+        }
         Ok((config, problem::warnings(text)))
     }
 
@@ -496,6 +501,7 @@ impl Config {
                 "more than nothing is expected, such as \"12h\"".to_owned(),
             ));
         }
+        self.validate_tls()?;
         for (place, list) in self.lists.iter().enumerate() {
             if self.lists.iter().take(place).any(|other| other.id == list.id) {
                 return Err(("id", format!("two lists have the id {:?}", list.id.as_str())));
@@ -511,6 +517,32 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    fn validate_tls(&self) -> Result<(), (&'static str, String)> {
+        let Some(tls) = &self.dns.tls else {
+            return Ok(());
+        };
+        let hostname = tls.hostname.trim_end_matches('.');
+        let named = Name::parse(hostname).is_ok() && hostname.parse::<std::net::IpAddr>().is_err();
+        if hostname.is_empty() || !named {
+            let what = format!(
+                "{:?} is not a host name; expected one such as \"gateway.home.arpa\"",
+                tls.hostname
+            );
+            return Err(("hostname", what));
+        }
+        match (&tls.certificate, &tls.key) {
+            (Some(_), None) => Err((
+                "certificate",
+                "its key is missing: set key too, or neither of them".to_owned(),
+            )),
+            (None, Some(_)) => Err((
+                "key",
+                "its certificate is missing: set certificate too, or neither of them".to_owned(),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Whether the cache is kept over a restart: not where nobody is to read later what was asked for.

@@ -110,11 +110,12 @@ fn line_of(text: &str, key: &str) -> Option<usize> {
 
 /// Keys and sections that this version reads but does not act on.
 const INACTIVE: &[(&str, &str)] = &[
-    ("[dns.tls]", "encrypted listeners"),
     ("[platform]", "sync with the national platform"),
     ("[metrics]", "metrics"),
     ("[firewall]", "the firewall"),
-    ("https", "the encrypted web UI"),
+    ("dot", "DNS over TLS"),
+    ("doh", "DNS over HTTPS"),
+    ("doq", "DNS over QUIC"),
     ("block_page", "the block page"),
     (
         "bootstrap",

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use ipnet::IpNet;
@@ -86,7 +86,7 @@ impl Hosts {
 }
 
 /// `name`, `name:port`, `[address]` or `[address]:port` without the port.
-fn name_of(host: &str) -> Option<&str> {
+pub(super) fn name_of(host: &str) -> Option<&str> {
     let end = match host.rfind(']') {
         Some(bracket) => bracket + 1,
         None => host.find(':').unwrap_or(host.len()),
@@ -110,15 +110,23 @@ fn check(hosts: &Hosts, request: &Request) -> Result<(), Problem> {
         let detail = "unencrypted connections are for the local network: use https";
         return Err(Problem::new(StatusCode::FORBIDDEN, detail).kind("urn:isigurt:not-private"));
     }
-    let host = one(request.headers(), header::HOST.as_str());
+    let host = host(request.headers(), request.uri());
     if !host.is_some_and(|host| hosts.allow(host)) {
         let detail = "the gateway is not called so: use its address, or add the name to [web] hosts in the configuration";
         return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, detail));
     }
     if is_unsafe(request.method()) {
-        check_origin(request.headers(), host.unwrap_or_default())?;
+        check_origin(request.headers(), host.unwrap_or_default(), peer.encrypted)?;
     }
     Ok(())
+}
+
+/// What the gateway is called: the `Host` header, or where HTTP/2 has it.
+pub(super) fn host<'r>(headers: &'r HeaderMap, uri: &'r Uri) -> Option<&'r str> {
+    if headers.contains_key(header::HOST) {
+        return one(headers, header::HOST.as_str());
+    }
+    uri.authority().map(axum::http::uri::Authority::as_str)
 }
 
 /// Whether a method may change something.
@@ -127,7 +135,7 @@ pub(super) fn is_unsafe(method: &Method) -> bool {
 }
 
 /// Browsers say where a request comes from; programs do not.
-fn check_origin(headers: &HeaderMap, host: &str) -> Result<(), Problem> {
+fn check_origin(headers: &HeaderMap, host: &str, encrypted: bool) -> Result<(), Problem> {
     let foreign = || {
         let detail = "only the gateway's own pages may change something; other programs use an API token";
         Problem::new(StatusCode::FORBIDDEN, detail).kind("urn:isigurt:foreign-origin")
@@ -140,7 +148,10 @@ fn check_origin(headers: &HeaderMap, host: &str) -> Result<(), Problem> {
     }
     if headers.contains_key(header::ORIGIN) {
         let origin = one(headers, header::ORIGIN.as_str()).unwrap_or_default();
-        let authority = origin.strip_prefix("http://").or(origin.strip_prefix("https://"));
+        // A page that came in clear, which anybody on the way may have written, must not act over an encrypted connection. The
+        // other way round it may be a proxy that encrypts.
+        let clear = origin.strip_prefix("http://").filter(|_| !encrypted);
+        let authority = clear.or(origin.strip_prefix("https://"));
         if !authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host)) {
             return Err(foreign());
         }
@@ -199,14 +210,20 @@ mod tests {
             for (name, value) in pairs {
                 headers.append(*name, value.parse().unwrap());
             }
-            check_origin(&headers, "192.168.1.1:8080").is_ok()
+            let allowed = |encrypted| check_origin(&headers, "192.168.1.1:8080", encrypted).is_ok();
+            (allowed(false), allowed(true))
         };
-        assert!(checked(&[]), "a program");
-        assert!(checked(&[
-            ("origin", "http://192.168.1.1:8080"),
-            ("sec-fetch-site", "same-origin")
-        ]));
-        assert!(checked(&[("sec-fetch-site", "none")]), "typed by the user");
+        let (both, clear_only) = ((true, true), (true, false));
+        assert_eq!(checked(&[]), both, "a program");
+        assert_eq!(
+            checked(&[
+                ("origin", "http://192.168.1.1:8080"),
+                ("sec-fetch-site", "same-origin")
+            ]),
+            clear_only
+        );
+        assert_eq!(checked(&[("origin", "https://192.168.1.1:8080")]), both);
+        assert_eq!(checked(&[("sec-fetch-site", "none")]), both, "typed by the user");
         for foreign in [
             &[("origin", "http://evil.example")][..],
             &[("origin", "http://192.168.1.1")],
@@ -223,7 +240,7 @@ mod tests {
                 ("origin", "http://evil.example"),
             ],
         ] {
-            assert!(!checked(foreign), "{foreign:?}");
+            assert_eq!(checked(foreign), (false, false), "{foreign:?}");
         }
     }
 }

@@ -12,16 +12,27 @@ pub mod gate;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::Router;
-use axum::http::header;
-use axum::middleware;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, header};
+use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse};
 use axum::routing::get;
+use axum::{Extension, Router};
+use axum_server::tls_rustls::RustlsConfig;
+use rustls::ServerConfig;
 use tokio::net::TcpListener;
 
 use crate::accounts::Accounts;
 use crate::status::Watch;
+use crate::tls::Certificates;
+
+/// What is spoken over an encrypted connection, as ALPN names it. HTTP/2 first: a page that listens to events holds a
+/// connection of HTTP/1.1 for itself alone.
+pub const PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];
+/// A client that is slower to say what it wants is hung up on.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Nothing but what this server itself sends is loaded or run.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -35,6 +46,8 @@ pub struct Site {
     pub hosts: Arc<gate::Hosts>,
     /// How the gateway stands; the way to its engine and its policy.
     pub watch: Arc<Watch>,
+    /// The certificate of encrypted connections.
+    pub certificates: Arc<Certificates>,
 }
 
 /// Everything that is served. Whoever serves it elsewhere than with [`serve`] puts
@@ -55,6 +68,44 @@ pub async fn serve(listener: TcpListener, site: Site) {
     if let Err(error) = axum::serve(listener, app).await {
         tracing::error!(%error, "the web UI has ended");
     }
+}
+
+/// Serves one listener, encrypted, until the task is ended.
+pub fn serve_encrypted(
+    listener: std::net::TcpListener,
+    server: Arc<ServerConfig>,
+    site: Site,
+) -> std::io::Result<impl Future<Output = ()>> {
+    let certificates = site.certificates.clone();
+    let app = router(site)
+        .layer(middleware::from_fn_with_state(certificates, insist))
+        .layer(Extension(gate::Encrypted));
+    let mut door = axum_server::tls_rustls::from_tcp_rustls(listener, RustlsConfig::from_config(server))?
+        .first_request_timeout(PATIENCE);
+    door.http_builder().http1().header_read_timeout(PATIENCE);
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    Ok(async move {
+        if let Err(error) = door.serve(app).await {
+            tracing::error!(%error, "the encrypted web UI has ended");
+        }
+    })
+}
+
+/// Where browsers trust the certificate they are told to come encrypted only from now on (RFC 6797). With a certificate that
+/// nobody vouches for this would lock people out: a browser that insists lets nobody click a warning away.
+async fn insist(
+    State(certificates): State<Arc<Certificates>>,
+    request: Request,
+    next: Next,
+) -> axum::response::Response {
+    let mut response = next.run(request).await;
+    if certificates.trusted(jiff::Timestamp::now().as_second()) {
+        let year = HeaderValue::from_static("max-age=31536000");
+        response
+            .headers_mut()
+            .insert(header::STRICT_TRANSPORT_SECURITY, year);
+    }
+    response
 }
 
 async fn index() -> impl IntoResponse {

@@ -15,10 +15,46 @@ use crate::policy::Author;
 use crate::web::Site;
 use crate::web::gate::{Peer, is_unsafe};
 
-/// Cookie of the session.
-pub(crate) const SESSION: &str = "isigurt_session";
-/// Cookie of a browser that signed in before; counts its wrong guesses apart from others'.
-pub(crate) const BROWSER: &str = "isigurt_browser";
+/// A cookie of this gateway: its name in clear, and its name where the connection is encrypted. Browsers keep no cookies of
+/// different ports apart: the prefix (RFC 6265bis, section 4.1.3) keeps what comes in clear, from whomever, away from the
+/// other.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cookie {
+    clear: &'static str,
+    encrypted: &'static str,
+}
+
+/// Of the session.
+pub(crate) const SESSION: Cookie = Cookie {
+    clear: "isigurt_session",
+    encrypted: "__Host-isigurt_session",
+};
+/// Of a browser that signed in before; counts its wrong guesses apart from others'.
+pub(crate) const BROWSER: Cookie = Cookie {
+    clear: "isigurt_browser",
+    encrypted: "__Host-isigurt_browser",
+};
+
+impl Cookie {
+    /// Its name over this connection.
+    pub(crate) fn name(self, peer: Peer) -> &'static str {
+        if peer.encrypted {
+            self.encrypted
+        } else {
+            self.clear
+        }
+    }
+
+    /// Its name in clear, for the description.
+    pub(crate) const fn clear(self) -> &'static str {
+        self.clear
+    }
+
+    /// Its value.
+    pub(crate) fn of(self, headers: &HeaderMap, peer: Peer) -> Option<&str> {
+        cookie(headers, self.name(peer))
+    }
+}
 /// Header of the CSRF token.
 pub(crate) const CSRF: &str = "x-csrf-token";
 
@@ -149,7 +185,7 @@ impl FromRequestParts<Site> for Principal {
                 Problem::new(StatusCode::UNAUTHORIZED, detail).kind("urn:isigurt:bad-token")
             });
         }
-        let session = cookie(&parts.headers, SESSION);
+        let session = SESSION.of(&parts.headers, peer);
         let Some(principal) = session.and_then(|id| site.accounts.by_session(id, peer.address)) else {
             // One whose session has ended is a device like any other.
             return Ok(Self::Device {
@@ -182,7 +218,7 @@ fn bearer(value: &str) -> Option<&str> {
 }
 
 /// The value of a cookie.
-pub(crate) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let lines = headers
         .get_all(header::COOKIE)
         .iter()

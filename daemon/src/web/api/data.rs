@@ -15,6 +15,7 @@ use super::moments::profile;
 use super::problem::Problem;
 use crate::explain::{Explanation, Whom};
 use crate::status::Status;
+use crate::tls::CertificateView;
 use crate::web::Site;
 
 pub(super) fn router() -> OpenApiRouter<Site> {
@@ -23,6 +24,7 @@ pub(super) fn router() -> OpenApiRouter<Site> {
         .routes(routes!(services))
         .routes(routes!(why))
         .routes(routes!(status))
+        .routes(routes!(certificate))
 }
 
 /// A text in the languages of the gateway.
@@ -167,4 +169,15 @@ async fn why(
 async fn status(State(site): State<Site>, principal: Principal) -> Result<axum::Json<Status>, Problem> {
     principal.may_read(Area::Status)?;
     Ok(axum::Json(site.watch.status()))
+}
+
+/// The certificate of encrypted connections.
+#[utoipa::path(get, path = "/certificate", tag = "looking", responses(
+    (status = 200, body = CertificateView), (status = 401, body = Problem), (status = 403, body = Problem)))]
+async fn certificate(
+    State(site): State<Site>,
+    principal: Principal,
+) -> Result<axum::Json<CertificateView>, Problem> {
+    principal.may_read(Area::Status)?;
+    Ok(axum::Json(site.certificates.view()))
 }

@@ -10,6 +10,7 @@ mod events;
 pub(crate) mod extract;
 mod me;
 mod moments;
+mod passkeys;
 mod policy;
 pub mod problem;
 mod second_step;
@@ -57,7 +58,7 @@ struct WaysIn;
 impl Modify for WaysIn {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         let components = openapi.components.get_or_insert_default();
-        let session = SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new(access::SESSION)));
+        let session = SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new(access::SESSION.clear())));
         let csrf = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new(access::CSRF)));
         let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
         for (name, scheme) in [("session", session), ("csrf", csrf), ("token", token)] {
@@ -75,6 +76,7 @@ pub(super) fn router(site: Site) -> Router {
         .merge(users::router())
         .merge(second_step::router())
         .merge(tokens::router())
+        .merge(passkeys::router())
         .merge(policy::router())
         .merge(devices::router())
         .merge(moments::router())

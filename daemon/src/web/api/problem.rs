@@ -120,6 +120,9 @@ impl From<AccountError> for Problem {
         let detail = error.to_string();
         match error {
             AccountError::Wrong => Self::new(StatusCode::UNAUTHORIZED, detail).kind("urn:isigurt:wrong"),
+            AccountError::Passkey(_) => {
+                Self::new(StatusCode::UNAUTHORIZED, detail).kind("urn:isigurt:passkey")
+            }
             AccountError::CodeNeeded => {
                 Self::new(StatusCode::UNAUTHORIZED, detail).kind("urn:isigurt:code-needed")
             }

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::access::{BROWSER, SESSION, cookie};
+use super::access::{BROWSER, Cookie, SESSION};
 use super::extract::Body;
 use super::problem::Problem;
 use crate::accounts::session::csrf;
@@ -70,25 +70,26 @@ async fn sign_in(
         name: sent.name,
         password: sent.password,
         code: sent.code,
-        browser: cookie(&headers, BROWSER).map(str::to_owned),
+        browser: BROWSER.of(&headers, peer).map(str::to_owned),
         address: peer.address,
         agent: agent(&headers),
     };
-    let old = cookie(&headers, SESSION).map(str::to_owned);
+    let old = SESSION.of(&headers, peer).map(str::to_owned);
     let done = site.accounts.login(shown).await.inspect_err(|error| {
         tracing::info!(from = %peer.address, %error, "nobody signed in");
     })?;
-    // A new id at each sign-in; the one before, of whomever, ends.
-    if let Some(Principal::Session { session, .. }) =
-        old.and_then(|id| site.accounts.by_session(&id, peer.address))
-    {
-        let _ = site
-            .accounts
-            .work(move |accounts| accounts.end_session(&session))
-            .await;
-    }
+    end_old(&site, old, peer).await;
     tracing::info!(user = done.member.name, from = %peer.address, "signed in");
     Ok(signed_in(&site, StatusCode::OK, &done, peer))
+}
+
+/// A new id at each sign-in; the one before, of whomever, ends.
+pub(super) async fn end_old(site: &Site, old: Option<String>, peer: Peer) {
+    let old = old.and_then(|id| site.accounts.by_session(&id, peer.address));
+    if let Some(Principal::Session { session, .. }) = old {
+        let work = site.accounts.work(move |accounts| accounts.end_session(&session));
+        let _ = work.await;
+    }
 }
 
 /// Who asks.
@@ -147,7 +148,8 @@ pub(super) fn signed_in(site: &Site, status: StatusCode, done: &SignedIn, peer: 
 }
 
 /// Sets a cookie for this gateway alone, out of scripts' reach; without a time it goes when the browser closes.
-fn set_cookie(response: &mut Response, name: &str, value: &str, seconds: Option<u32>, peer: Peer) {
+fn set_cookie(response: &mut Response, cookie: Cookie, value: &str, seconds: Option<u32>, peer: Peer) {
+    let name = cookie.name(peer);
     let age = seconds.map_or_else(String::new, |seconds| format!("; Max-Age={seconds}"));
     let secure = if peer.encrypted { "; Secure" } else { "" };
     let cookie = format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict{age}{secure}");

@@ -9,6 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::extract::Body;
+use super::passkeys::Bound;
 use super::problem::Problem;
 use super::session::{SessionState, agent, signed_in};
 use crate::accounts::{Language, NewUser, Role};
@@ -23,6 +24,8 @@ pub(super) fn router() -> OpenApiRouter<Site> {
 struct SetupState {
     /// Whether the gateway has an owner.
     claimed: bool,
+    /// Whether browsers allow passkeys under the name that the gateway was called by.
+    passkeys: bool,
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -41,11 +44,12 @@ struct Claim {
     language: Language,
 }
 
-/// Whether the gateway has an owner.
+/// Whether the gateway has an owner, and which ways in there are beside name and password.
 #[utoipa::path(get, path = "/setup", tag = "setup", security(()), responses((status = 200, body = SetupState)))]
-async fn state(State(site): State<Site>) -> Json<SetupState> {
+async fn state(State(site): State<Site>, bound: Result<Bound, Problem>) -> Json<SetupState> {
     Json(SetupState {
         claimed: site.accounts.claimed(),
+        passkeys: bound.is_ok(),
     })
 }
 

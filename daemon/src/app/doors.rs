@@ -1,0 +1,69 @@
+//! The doors of the web: what the gateway is called by, and a task for each listener.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+
+use super::StartError;
+use super::edges::refused;
+use crate::config::{ClientNet, Config};
+use crate::web;
+use crate::web::gate::Hosts;
+
+/// Names that the gateway is called by: configured, in its certificate, and those of the machine.
+pub(super) fn names(config: &Config) -> Vec<String> {
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let machine = machine.trim();
+    let domain = config.local.domain.to_string();
+    let domain = domain.trim_end_matches('.');
+    let mut names = config.web.hosts.clone();
+    names.extend(config.dns.tls.as_ref().map(|tls| tls.hostname.clone()));
+    if !machine.is_empty() {
+        names.extend([
+            machine.to_owned(),
+            format!("{machine}.{domain}"),
+            format!("{machine}.local"),
+        ]);
+    }
+    names.extend([format!("gateway.{domain}"), format!("isigurt.{domain}")]);
+    names
+}
+
+/// What a `Host` header may say.
+pub(super) fn hosts(config: &Config) -> Arc<Hosts> {
+    Arc::new(Hosts::new(names(config), ClientNet::Private.nets()))
+}
+
+/// Opens the web's doors: in clear, and encrypted.
+pub(super) fn open(
+    clear: Vec<TcpListener>,
+    encrypted: Vec<TcpListener>,
+    site: &web::Site,
+) -> Result<Vec<JoinHandle<()>>, StartError> {
+    let mut doors = Vec::new();
+    for listener in clear {
+        let wrong = wrong("web UI on", &listener);
+        let listener = super::stream(listener).map_err(wrong)?;
+        doors.push(tokio::spawn(web::serve(listener, site.clone())));
+    }
+    let server = site.certificates.server(web::PROTOCOLS)?;
+    for listener in encrypted {
+        let wrong = wrong("web UI (https) on", &listener);
+        let served = web::serve_encrypted(listener, server.clone(), site.clone()).map_err(wrong)?;
+        doors.push(tokio::spawn(served));
+    }
+    Ok(doors)
+}
+
+fn wrong(what: &'static str, listener: &TcpListener) -> impl Fn(std::io::Error) -> StartError + use<> {
+    let address = listener.local_addr();
+    move |error| {
+        let unknown = || std::net::SocketAddr::from(([0, 0, 0, 0], 0));
+        refused(
+            what,
+            address.as_ref().copied().unwrap_or_else(|_| unknown()),
+            error,
+        )
+    }
+}
