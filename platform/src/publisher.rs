@@ -123,15 +123,14 @@ pub(crate) fn run(command: &Command, json: bool) -> anyhow::Result<ExitCode> {
             every,
         } => {
             let every = Duration::from_secs(every.0.unsigned_abs());
-            watch::watch(config, *floor, every, &|report| {
-                let told = report.and_then(|report| told(report, json));
-                if let Err(error) = told {
-                    let _ = writeln!(std::io::stderr(), "isigurt-platform: {error:#}");
-                }
+            watch::watch(config, *floor, every, &|report| match report {
+                Ok(report) => told(report, json).map(|_| ()),
+                Err(error) => Ok(writeln!(std::io::stderr(), "isigurt-platform: {error:#}")?),
             })
+            .map(|never| match never {})
         }
         Command::Publish { config, floor, .. } => {
-            told(&publish::publish(config, *floor, publish::now()?)?, json)
+            told(&publish::publish(config, *floor, publish::now()?, None)?, json)
         }
         Command::Refresh { config } => told(&publish::refresh(config, publish::now()?)?, json),
         Command::Approve {

@@ -120,8 +120,13 @@ fn lock(state: &Path) -> anyhow::Result<File> {
 }
 
 /// Publishes what changed, and signs again what would expire. `floor`: versions are at least this high, for a repository
-/// that was restored from before versions that gateways have seen.
-pub(crate) fn publish(file: &Path, floor: u64, now: i64) -> anyhow::Result<Report> {
+/// that was restored from before versions that gateways have seen. `only`: lists that are read, where others cannot have changed.
+pub(crate) fn publish(
+    file: &Path,
+    floor: u64,
+    now: i64,
+    only: Option<&BTreeSet<String>>,
+) -> anyhow::Result<Report> {
     let session = Session::open(file, now)?;
     let published = published(&session.repository)?;
     let config = &session.config;
@@ -137,7 +142,8 @@ pub(crate) fn publish(file: &Path, floor: u64, now: i64) -> anyhow::Result<Repor
     let opener = config.decisions.as_ref().map(sources::Opener::read).transpose()?;
     let mut report = Report::default();
     let mut releases: BTreeMap<Publisher, Vec<Release>> = BTreeMap::new();
-    for list in &config.lists {
+    let wanted = |list: &&config::List| only.is_none_or(|only| only.contains(&list.id));
+    for list in config.lists.iter().filter(wanted) {
         let bench = Bench {
             state: &config.state,
             guard: &guard,
@@ -146,6 +152,7 @@ pub(crate) fn publish(file: &Path, floor: u64, now: i64) -> anyhow::Result<Repor
             confirm_key: session.confirm_key()?,
             confirm_until: session.now + config.roles.of(list.publisher).expires.0,
             now: session.now,
+            floor,
         };
         let before = published.get(&list.id);
         let outcome = release::build(list, before, &bench).with_context(|| format!("list {}", list.id));

@@ -48,6 +48,8 @@ pub(crate) struct Bench<'a> {
     /// Until when confirmations that are made now may be used, seconds since 1970.
     pub(crate) confirm_until: i64,
     pub(crate) now: i64,
+    /// No version is below this.
+    pub(crate) floor: u64,
 }
 
 /// What became of a list.
@@ -86,7 +88,10 @@ pub(crate) fn build(list: &List, published: Option<&Target>, bench: &Bench<'_>) 
     canonical::write(entries.lines, key.as_ref(), &mut octets)?;
     let hash = blake3::hash(&octets).to_hex().to_string();
     let same = |published: &&Target| {
-        published.blake3 == hash && published.category == list.category && published.tier == list.tier
+        published.blake3 == hash
+            && published.category == list.category
+            && published.tier == list.tier
+            && published.version >= bench.floor
     };
     if let Some(published) = published.filter(same) {
         confirm(list, published.version, key.as_ref(), full, bench, false)?;
@@ -100,7 +105,7 @@ pub(crate) fn build(list: &List, published: Option<&Target>, bench: &Bench<'_>) 
         format: FORMAT,
         publisher: list.publisher,
         list: list.id.clone(),
-        version: published.map_or(0, |published| published.version) + 1,
+        version: (published.map_or(0, |published| published.version) + 1).max(bench.floor),
         from: None,
         category: list.category.clone(),
         tier: list.tier,

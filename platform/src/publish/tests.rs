@@ -120,7 +120,7 @@ analysts = ["keys/analyst-ana.pub", "keys/analyst-ben.pub"]
     }
 
     fn publish(&self) -> Report {
-        publish(&self.config(), 0, self.now).unwrap()
+        publish(&self.config(), 0, self.now, None).unwrap()
     }
 
     /// Takes a private key away to its holder.
@@ -265,7 +265,7 @@ fn a_popular_name_goes_out_only_when_two_editors_say_so() {
         scene.now + DAY,
     )
     .unwrap();
-    let error = format!("{:#}", publish(&scene.config(), 0, scene.now).unwrap_err());
+    let error = format!("{:#}", publish(&scene.config(), 0, scene.now, None).unwrap_err());
     assert!(error.contains("not of an editor"), "{error}");
 }
 
@@ -402,7 +402,7 @@ async fn candidates_of_a_prefix_list_are_confirmed_by_answers_signed_ahead() {
     // An unchanged list has its answers signed again in time.
     let later = scene.now + 8 * DAY;
     assert_eq!(
-        publish(&scene.config(), 0, later).unwrap().lists[0].state,
+        publish(&scene.config(), 0, later, None).unwrap().lists[0].state,
         "unchanged"
     );
     assert_eq!(ask("very-bad.test", scene.now + 15 * DAY), Some((true, true)));
@@ -544,7 +544,7 @@ fn what_nobody_signed_is_not_signed_with_the_next_release() {
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, text.replace("\"entries\":1", "\"entries\":2")).unwrap();
     scene.put("casino.txt", "bad.test\nworse.test\n");
-    let error = format!("{:#}", publish(&scene.config(), 0, scene.now).unwrap_err());
+    let error = format!("{:#}", publish(&scene.config(), 0, scene.now, None).unwrap_err());
     assert!(error.contains("1.categories.json is not signed"), "{error}");
 }
 
@@ -570,8 +570,8 @@ async fn what_would_expire_is_signed_again_and_nothing_else() {
     .into();
     assert_eq!(names, [true, true, true, false]);
     // Restored from an older copy, versions go on above those that gateways have seen.
-    let report = publish(&scene.config(), 70, scene.now).unwrap();
-    assert_eq!(report.timestamp, 70);
+    let report = publish(&scene.config(), 70, scene.now, None).unwrap();
+    assert_eq!((report.timestamp, report.lists[0].version), (70, 70));
     load(&scene, &scene.root(1)).await.unwrap();
 }
 
@@ -582,7 +582,7 @@ fn a_list_is_not_lost_by_a_configuration_that_forgets_it() {
     scene.put("casino.txt", "bad.test\n");
     scene.publish();
     scene.configure(&["ana"], "");
-    let error = format!("{:#}", publish(&scene.config(), 0, scene.now).unwrap_err());
+    let error = format!("{:#}", publish(&scene.config(), 0, scene.now, None).unwrap_err());
     assert!(error.contains("put its id in `withdrawn`"), "{error}");
     let text = std::fs::read_to_string(scene.config()).unwrap();
     scene.put("publish.toml", &format!("withdrawn = [\"casino\"]\n{text}"));
