@@ -14,12 +14,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use isigurt_blocklists::name::Name;
 use isigurt_blocklists::rule::LocalRecord;
 use isigurt_core::cache::Cache;
 use isigurt_core::limit::Limiter;
 use isigurt_core::snapshot::{Answers, Snapshot};
 use isigurt_core::wire::cookie::Secret;
 use isigurt_core::wire::finished::TtlBounds;
+use isigurt_wire::release::Service;
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
@@ -31,6 +33,7 @@ use crate::dns::upstream::Upstream;
 use crate::dns::{keep, tcp, udp};
 use crate::log::queries::{Keeping, QueryLog};
 use crate::policy::{Household, Parts};
+use crate::report::{self, Desk};
 use crate::status::Watch;
 use crate::store::{Store, StoreError};
 use crate::sync::worker::Worker;
@@ -83,6 +86,9 @@ pub enum StartError {
     Runtime(std::io::Error),
 }
 
+/// Where the platform's keys are told, once they are verified.
+pub type Known = tokio::sync::watch::Sender<Option<Arc<Service>>>;
+
 /// The daemon, ready to serve.
 #[derive(Debug)]
 pub struct App {
@@ -95,6 +101,7 @@ pub struct App {
     network: Network,
     accounts: Arc<Accounts>,
     certificates: Arc<Certificates>,
+    service: Known,
     workers: udp::Workers,
     doors: Vec<JoinHandle<()>>,
     dns: Vec<SocketAddr>,
@@ -147,17 +154,7 @@ impl App {
         let listen_error = |what, error| refused(what, SocketAddr::from(([0, 0, 0, 0], 0)), error);
 
         let mut doors = Vec::new();
-        let mut dns: Vec<SocketAddr> = edges
-            .udp
-            .iter()
-            .filter_map(|socket| socket.local_addr().ok())
-            .collect();
-        dns.dedup(); // several workers share an address
-        let web_at: Vec<SocketAddr> = edges
-            .web
-            .iter()
-            .filter_map(|listener| listener.local_addr().ok())
-            .collect();
+        let (dns, web_at) = edges.addresses();
         let files = Files::in_state(&config.state_dir);
         let sightings = sightings(config, &store, &engine, &network);
         let watch = Watch::new(
@@ -182,20 +179,24 @@ impl App {
                 stream(listener).map_err(|error| listen_error("DNS on", error))?,
             )));
         }
+        let (desk, service, delivery) = reports(&store, config);
         let site = web::Site {
+            reports: desk.clone(),
             accounts: accounts.clone(),
             hosts: doors::hosts(config),
             watch: watch.clone(),
             certificates: certificates.clone(),
         };
-        doors.extend(doors::open(edges.web, edges.https, &site)?);
+        doors.extend(doors::open(edges.web, edges.https, edges.block_page, &site)?);
         doors.push(tokio::spawn(control::serve(
             control,
             watch.clone(),
             accounts.clone(),
+            desk.clone(),
         )));
         doors.push(tokio::spawn(tidy(accounts.clone())));
         doors.push(tokio::spawn(certificates.clone().keep(now)));
+        doors.push(delivery);
         doors.extend(tasks::beside_the_line(&engine, &watch, &network));
         Ok(Self {
             loaded,
@@ -207,6 +208,7 @@ impl App {
             network,
             accounts,
             certificates,
+            service,
             workers,
             doors,
             dns,
@@ -232,6 +234,11 @@ impl App {
     /// The accounts.
     pub fn accounts(&self) -> &Accounts {
         &self.accounts
+    }
+
+    /// Where whoever verifies the platform's signed metadata tells what they say of its keys: reports are sealed to them.
+    pub fn service(&self) -> &Known {
+        &self.service
     }
 
     /// Rules in force.
@@ -341,6 +348,15 @@ impl App {
         let _ = tokio::task::spawn_blocking(move || store.export()).await; // whoever else still holds the state
         let _ = std::fs::remove_file(control::path(&self.loaded.config.state_dir));
     }
+}
+
+/// Where reports are taken, where is told what the platform's signed metadata say of its keys, and who delivers.
+fn reports(store: &Store, config: &Config) -> (Arc<Desk>, Known, JoinHandle<()>) {
+    let (service, known) = tokio::sync::watch::channel(None);
+    let base = config.platform.as_ref().map(|platform| platform.url.clone());
+    let desk = Desk::new(store.clone(), known, base);
+    let delivery = report::deliver(desk.clone(), reqwest::Client::new(), report::Pace::default());
+    (desk, service, tokio::spawn(delivery))
 }
 
 /// Opens the accounts; where there is none, the log says how the gateway gets its owner.
@@ -463,6 +479,9 @@ pub fn snapshot(config: &Config, rules: Rules, parts: Parts, run: &Run) -> Snaps
             .or_default()
             .push(record.record.clone());
     }
+    for name in own_names(config) {
+        local.entry(name.as_ref().wire().into()).or_default();
+    }
     Snapshot {
         index: rules.index,
         policy: parts.policy,
@@ -493,6 +512,20 @@ pub fn snapshot(config: &Config, rules: Rules, parts: Parts, run: &Run) -> Snaps
             .then(|| config.dns.rebind_allow.clone()),
         local,
     }
+}
+
+/// Names that lead here: `gateway` and `isigurt` below the local domain, unless another server has that zone.
+fn own_names(config: &Config) -> Vec<Name> {
+    let zones = config.upstream.zones.iter().flat_map(|zone| &zone.zones);
+    let zones: Vec<&Name> = zones.collect();
+    let names = ["gateway", "isigurt"].map(|label| format!("{label}.{}", config.local.domain));
+    let names = names.iter().filter_map(|name| Name::parse(name).ok());
+    let here = |name: &Name| {
+        !zones
+            .iter()
+            .any(|zone| name.as_ref().is_at_or_below(zone.as_ref()))
+    };
+    names.filter(here).collect()
 }
 
 /// The configured servers, or the system's, without this gateway itself.

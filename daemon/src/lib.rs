@@ -2,8 +2,9 @@
 //!
 //! `main` hands over to [`cli`]; `run` reads the configuration ([`config`]), opens the state ([`store`]), brings the
 //! lists in ([`sync`]), puts the household's policy in force ([`policy`]), watches who is who on the network
-//! ([`clients`]) and builds the [`app`], which serves DNS ([`dns`]), the control socket ([`control`]) and the web UI
-//! ([`web`]), with one certificate for all that is encrypted ([`tls`]). Arrows point downwards: `cli` and `web` on top, `store` and `log` at the bottom; `dns` knows nothing of
+//! ([`clients`]), takes reports to the national platform ([`report`]) and builds the [`app`], which serves DNS ([`dns`]), the
+//! control socket ([`control`]) and the web UI ([`web`]), with one certificate for all that is encrypted ([`tls`]). Arrows
+//! point downwards: `cli` and `web` on top, `store` and `log` at the bottom; `dns` knows nothing of
 //! `web`, and nothing knows `cli`.
 #![forbid(unsafe_code)]
 
@@ -17,6 +18,7 @@ pub mod dns;
 pub mod explain;
 pub mod log;
 pub mod policy;
+pub mod report;
 pub mod status;
 pub mod store;
 pub mod sync;

@@ -64,6 +64,8 @@ pub struct Answer {
     pub headers: Vec<(String, String)>,
     /// The body, `null` where it is no JSON.
     pub body: Value,
+    /// The body as it came.
+    pub raw: String,
 }
 
 impl Answer {
@@ -178,6 +180,7 @@ impl Browser {
                 .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
                 .collect(),
             body: serde_json::from_str(body).unwrap_or_default(),
+            raw: body.to_owned(),
         })
     }
 }

@@ -58,27 +58,32 @@ const MODULES: &[(&str, &[&str])] = &[
     ("sync", &["config", "store"]),
     ("dns", &["config", "log"]), // knows nothing of the web UI
     ("policy", &["clients", "config", "dns", "store"]),
+    ("report", &["store"]), // knows nobody's queries
     ("status", &["clients", "dns", "explain", "policy", "sync", "tls"]),
     (
         "control",
-        &["accounts", "dns", "explain", "policy", "status", "store"],
+        &[
+            "accounts", "dns", "explain", "policy", "report", "status", "store",
+        ],
     ),
     (
         "web",
-        &["accounts", "dns", "explain", "log", "policy", "status", "tls"],
+        &[
+            "accounts", "dns", "explain", "log", "policy", "report", "status", "tls",
+        ],
     ),
     (
         "app",
         &[
-            "accounts", "clients", "config", "control", "dns", "log", "policy", "status", "store", "sync",
-            "tls", "web",
+            "accounts", "clients", "config", "control", "dns", "log", "policy", "report", "status", "store",
+            "sync", "tls", "web",
         ],
     ),
     (
         "cli",
         &[
-            "accounts", "app", "clients", "config", "control", "explain", "log", "policy", "status", "store",
-            "sync", "tls",
+            "accounts", "app", "clients", "config", "control", "explain", "log", "policy", "report",
+            "status", "store", "sync", "tls",
         ],
     ), // nothing imports it
 ];

@@ -91,7 +91,8 @@ pub struct Snapshot {
     pub forwarded: Vec<Name>,
     /// Zones whose answers may hold private addresses; `None`: all may.
     pub rebind_allow: Option<Vec<Name>>,
-    /// Records of `[local]`, by the wire format of their names.
+    /// Records of `[local]`, by the wire format of their names. A name without any is one of this gateway itself: its answer
+    /// is the address that was asked.
     pub local: HashMap<Box<[u8]>, Vec<LocalRecord>>,
 }
 

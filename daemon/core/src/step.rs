@@ -20,7 +20,7 @@ use crate::wire::query::{Options, Query};
 use crate::wire::reply::{self, Ede, ede};
 use crate::wire::{rcode, rtype, targets};
 
-use asked::{Asked, Onward};
+use asked::{Asked, Here, Onward};
 
 /// How a query came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub struct Done {
     pub profile: u16,
     /// The client's device, where it is known.
     pub device: Option<u32>,
-    /// It is for a helpline: nothing of it may be logged.
+    /// It is for a helpline, or for the gateway itself, where help is too: nothing of it may be logged.
     pub helpline: bool,
 }
 
@@ -196,7 +196,8 @@ pub fn step(
         now_ms,
     };
     let mut helpline = false;
-    let step = if asked.here(out) {
+    let step = if let Some(here) = asked.here(out) {
+        helpline = here == Here::Itself;
         Step::Reply(Kind::Local.into())
     } else {
         match asked.decide(query.qname()) {

@@ -35,10 +35,11 @@ pub(super) fn hosts(config: &Config) -> Arc<Hosts> {
     Arc::new(Hosts::new(names(config), ClientNet::Private.nets()))
 }
 
-/// Opens the web's doors: in clear, and encrypted.
+/// Opens the web's doors: in clear, encrypted, and where blocked sites arrive.
 pub(super) fn open(
     clear: Vec<TcpListener>,
     encrypted: Vec<TcpListener>,
+    block_page: Vec<TcpListener>,
     site: &web::Site,
 ) -> Result<Vec<JoinHandle<()>>, StartError> {
     let mut doors = Vec::new();
@@ -52,6 +53,11 @@ pub(super) fn open(
         let wrong = wrong("web UI (https) on", &listener);
         let served = web::serve_encrypted(listener, server.clone(), site.clone()).map_err(wrong)?;
         doors.push(tokio::spawn(served));
+    }
+    for listener in block_page {
+        let wrong = wrong("block page on", &listener);
+        let listener = super::stream(listener).map_err(wrong)?;
+        doors.push(tokio::spawn(web::pages::serve(listener, site.clone())));
     }
     Ok(doors)
 }

@@ -17,6 +17,8 @@ pub struct Edges {
     pub web: Vec<TcpListener>,
     /// The web UI, encrypted.
     pub https: Vec<TcpListener>,
+    /// The page of blocked sites.
+    pub block_page: Vec<TcpListener>,
 }
 
 impl Edges {
@@ -60,6 +62,11 @@ impl Edges {
                 edges.https.push(listener);
             }
         }
+        for &address in &config.web.block_page {
+            let listener = TcpListener::bind(address);
+            let listener = listener.map_err(|error| refused("block page on", address, error))?;
+            edges.block_page.push(listener);
+        }
         Ok(edges)
     }
 
@@ -72,6 +79,15 @@ impl Edges {
         let (taken, rest) = std::mem::take(&mut self.tcp).into_iter().partition(wanted);
         self.tcp = rest;
         taken
+    }
+
+    /// Addresses of DNS, and of the web UI.
+    pub(super) fn addresses(&self) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
+        let dns = self.udp.iter().filter_map(|socket| socket.local_addr().ok());
+        let mut dns: Vec<SocketAddr> = dns.collect();
+        dns.dedup(); // several workers share an address
+        let web = self.web.iter().filter_map(|listener| listener.local_addr().ok());
+        (dns, web.collect())
     }
 
     fn inherited() -> std::io::Result<Self> {

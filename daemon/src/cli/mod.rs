@@ -5,6 +5,7 @@ mod lists;
 mod log;
 mod moment;
 mod policy;
+mod report;
 mod run;
 mod user;
 
@@ -93,6 +94,8 @@ enum Command {
     Log(log::Options),
     /// Show what was asked for most
     Top(log::Top),
+    /// Report a site to the national platform, sealed; `report list` and `report show RECEIPT` say how reports stand
+    Report(report::Options),
     /// Work with accounts, at the console of the gateway
     #[command(subcommand)]
     User(user::Command),
@@ -143,6 +146,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Some(Command::Cache(Cache::Flush { name })) => flush(cli, name),
         Some(Command::Log(options)) => log::show(cli, options),
         Some(Command::Top(options)) => log::top(cli, options),
+        Some(Command::Report(options)) => report::run(cli, options),
         Some(Command::User(command)) => user::run(cli, command),
         Some(Command::Status) => status(cli),
         Some(Command::BuildIndex) => worker::serve(),

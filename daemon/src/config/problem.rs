@@ -116,7 +116,6 @@ const INACTIVE: &[(&str, &str)] = &[
     ("dot", "DNS over TLS"),
     ("doh", "DNS over HTTPS"),
     ("doq", "DNS over QUIC"),
-    ("block_page", "the block page"),
     (
         "bootstrap",
         "bootstrap servers, which only encrypted upstreams need",

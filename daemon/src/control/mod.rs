@@ -2,6 +2,7 @@
 //!
 //! A UNIX socket in the state folder, for its owner only. One line of JSON asks, one line of JSON answers.
 
+mod reports;
 mod users;
 
 use std::io;
@@ -20,8 +21,10 @@ use tokio::net::{UnixListener, UnixStream};
 use crate::accounts::{Accounts, UserView};
 use crate::explain::{Explanation, Whom};
 use crate::policy::{Applied, Author, ChangeError, Imported, While};
+use crate::report::{Desk, Preview, ReportShown, Taken};
 use crate::status::{AddressShown, DeviceShown, ProfileShown, Status, Watch};
 
+pub use reports::Reports;
 pub use users::Users;
 
 /// Longest line that is read, octets.
@@ -113,6 +116,11 @@ pub enum Request {
         /// What about them.
         asked: Users,
     },
+    /// Reports to the national platform.
+    Reports {
+        /// What about them.
+        asked: Reports,
+    },
     /// The policy in force.
     Export,
     /// Replace the policy.
@@ -174,6 +182,15 @@ pub enum Response {
         /// The code that claims the gateway, where there is none.
         claim: Option<String>,
     },
+    /// What a report would send.
+    Preview(Box<Preview>),
+    /// A report was taken.
+    Taken(Taken),
+    /// Reports.
+    Reports {
+        /// Each, the newest first.
+        reports: Vec<ReportShown>,
+    },
     /// Done.
     Done,
     /// How many answers went.
@@ -208,20 +225,21 @@ pub fn bind(state_dir: &Path) -> io::Result<UnixListener> {
 }
 
 /// Serves the socket until the task is ended.
-pub async fn serve(listener: UnixListener, watch: Arc<Watch>, accounts: Arc<Accounts>) {
+pub async fn serve(listener: UnixListener, watch: Arc<Watch>, accounts: Arc<Accounts>, desk: Arc<Desk>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let (watch, accounts) = (watch.clone(), accounts.clone());
+        let (watch, accounts, desk) = (watch.clone(), accounts.clone(), desk.clone());
         tokio::spawn(async move {
-            let _ = tokio::time::timeout(Duration::from_secs(10), one(stream, &watch, &accounts)).await;
+            let _ =
+                tokio::time::timeout(Duration::from_secs(10), one(stream, &watch, &accounts, &desk)).await;
         });
     }
 }
 
-async fn one(stream: UnixStream, watch: &Watch, accounts: &Arc<Accounts>) -> io::Result<()> {
+async fn one(stream: UnixStream, watch: &Watch, accounts: &Arc<Accounts>, desk: &Desk) -> io::Result<()> {
     let (from, mut to) = stream.into_split();
     let mut line = String::new();
     BufReader::new(from.take(LARGEST)).read_line(&mut line).await?;
@@ -250,6 +268,7 @@ async fn one(stream: UnixStream, watch: &Watch, accounts: &Arc<Accounts>) -> io:
             .apply(watch.engine(), &text, dry_run)
             .map_or_else(|reason| Response::Error { reason }, Response::Applied),
         Ok(Request::Users { asked }) => users::answer(accounts, asked).await,
+        Ok(Request::Reports { asked }) => reports::answer(desk, &asked),
         Ok(Request::Devices) => Response::Devices {
             devices: watch.devices(),
             unknown: watch.unknown(),

@@ -168,6 +168,11 @@ enum Errand {
 }
 
 impl QueryLog {
+    /// What is kept.
+    pub fn keeping(&self) -> Keeping {
+        self.keeping
+    }
+
     /// Starts the log in a state folder, with a pen for each of `workers`. `keep`: how long; `most`: octets of all files.
     pub fn start(
         keeping: Keeping,

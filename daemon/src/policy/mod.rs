@@ -40,7 +40,7 @@ pub use crate::store::audit::Author;
 pub use clock::tick;
 pub use import::Imported;
 pub use moment::While;
-pub use requests::{Answer, Request};
+pub use requests::{Answer, Request, State as RequestState};
 pub use text::{copy, initial, offline, read};
 
 /// Name of the profile that everybody has where no policy was applied.

@@ -71,6 +71,11 @@ impl Hosts {
         Self { names, private }
     }
 
+    /// Whether an address is served without encryption.
+    pub fn is_private(&self, address: IpAddr) -> bool {
+        self.private.iter().any(|net| net.contains(&address))
+    }
+
     /// Whether a `Host` header names this gateway.
     pub fn allow(&self, host: &str) -> bool {
         let Some(name) = name_of(host) else {
@@ -106,7 +111,7 @@ pub async fn gate(State(site): State<Site>, request: Request, next: Next) -> Res
 
 fn check(hosts: &Hosts, request: &Request) -> Result<(), Problem> {
     let peer = Peer::of(request.extensions()).ok_or_else(no_peer)?;
-    if !peer.encrypted && !hosts.private.iter().any(|net| net.contains(&peer.address)) {
+    if !peer.encrypted && !hosts.is_private(peer.address) {
         let detail = "unencrypted connections are for the local network: use https";
         return Err(Problem::new(StatusCode::FORBIDDEN, detail).kind("urn:isigurt:not-private"));
     }
@@ -135,7 +140,7 @@ pub(super) fn is_unsafe(method: &Method) -> bool {
 }
 
 /// Browsers say where a request comes from; programs do not.
-fn check_origin(headers: &HeaderMap, host: &str, encrypted: bool) -> Result<(), Problem> {
+pub(super) fn check_origin(headers: &HeaderMap, host: &str, encrypted: bool) -> Result<(), Problem> {
     let foreign = || {
         let detail = "only the gateway's own pages may change something; other programs use an API token";
         Problem::new(StatusCode::FORBIDDEN, detail).kind("urn:isigurt:foreign-origin")
@@ -160,7 +165,7 @@ fn check_origin(headers: &HeaderMap, host: &str, encrypted: bool) -> Result<(), 
 }
 
 /// The value of a header that is there exactly once.
-fn one<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+pub(super) fn one<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;
     values.next().is_none().then(|| value.to_str().ok()).flatten()

@@ -9,6 +9,7 @@
 
 pub mod api;
 pub mod gate;
+pub mod pages;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use rustls::ServerConfig;
 use tokio::net::TcpListener;
 
 use crate::accounts::Accounts;
+use crate::report::Desk;
 use crate::status::Watch;
 use crate::tls::Certificates;
 
@@ -48,6 +50,8 @@ pub struct Site {
     pub watch: Arc<Watch>,
     /// The certificate of encrypted connections.
     pub certificates: Arc<Certificates>,
+    /// Where reports are taken.
+    pub reports: Arc<Desk>,
 }
 
 /// Everything that is served. Whoever serves it elsewhere than with [`serve`] puts
@@ -57,7 +61,8 @@ pub fn router(site: Site) -> Router {
     Router::new()
         .route("/", get(index))
         .route("/style.css", get(style))
-        .merge(api::router(site).route_layer(gate))
+        .merge(api::router(site.clone()).route_layer(gate.clone()))
+        .merge(pages::router(site).route_layer(gate))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(|| async { "ready\n" })) // lists are in force before anything is served
 }

@@ -41,24 +41,36 @@ pub(super) enum Onward {
     Permitted,
 }
 
+/// What is answered without policy and upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Here {
+    /// A local record or a special-use name.
+    Local,
+    /// This gateway itself: whoever looks for its help page leaves no trace.
+    Itself,
+}
+
 impl<'l> Asked<'l> {
     /// The decision on a name for the one who asks.
     pub(super) fn decide(&self, name: NameRef<'_>) -> Decision<'l> {
         policy::decide(&self.snapshot.index, &self.client, name, self.query.qtype)
     }
 
-    /// Answers local records and special-use names; `false` where the name is neither.
-    pub(super) fn here(&self, out: &mut Vec<u8>) -> bool {
+    /// Answers local records, the gateway's own names and special-use names; `None` where the name is none of them.
+    pub(super) fn here(&self, out: &mut Vec<u8>) -> Option<Here> {
         let (snapshot, query) = (self.snapshot, self.query);
         let name = query.qname();
         if let Some(records) = snapshot.local.get(name.wire()) {
+            if records.is_empty() {
+                let (v4, v6) = self.own_address().unwrap_or_default();
+                self.addresses((v4, v6), None, out);
+                return Some(Here::Itself);
+            }
             self.records(records, None, out);
-            return true;
+            return Some(Here::Local);
         }
         let forwarded = snapshot.is_forwarded(name);
-        let Some(special) = special::special(name, query.qtype, forwarded) else {
-            return false;
-        };
+        let special = special::special(name, query.qtype, forwarded)?;
         let ttl = snapshot.answers.block_ttl;
         let code = if special == Special::NxDomain {
             rcode::NXDOMAIN
@@ -73,7 +85,16 @@ impl<'l> Asked<'l> {
             _ => reply.negative_soa(ttl),
         }
         reply.finish(query, code, None);
-        true
+        Some(Here::Local)
+    }
+
+    /// The address that was asked: of one family, and none where the door does not tell.
+    fn own_address(&self) -> Option<(Option<Ipv4Addr>, Option<Ipv6Addr>)> {
+        match self.peer.local?.to_canonical() {
+            IpAddr::V4(own) if !own.is_unspecified() => Some((Some(own), None)),
+            IpAddr::V6(own) if !own.is_unspecified() => Some((None, Some(own))),
+            _ => None,
+        }
     }
 
     /// Answers a blocked name as its rule or the configuration says.
@@ -122,13 +143,21 @@ impl<'l> Asked<'l> {
             BlockAnswer::Nodata => return self.negative(rcode::NOERROR, error, out),
             BlockAnswer::Refused => return reply::empty(query, rcode::REFUSED, error, out),
             BlockAnswer::Null => (Some(Ipv4Addr::UNSPECIFIED), Some(Ipv6Addr::UNSPECIFIED)),
-            BlockAnswer::Page => match self.peer.local.map(|local| local.to_canonical()) {
-                Some(IpAddr::V4(own)) if !own.is_unspecified() => (Some(own), None),
-                Some(IpAddr::V6(own)) if !own.is_unspecified() => (None, Some(own)),
-                _ => (Some(Ipv4Addr::UNSPECIFIED), Some(Ipv6Addr::UNSPECIFIED)),
-            },
+            BlockAnswer::Page => self
+                .own_address()
+                .unwrap_or((Some(Ipv4Addr::UNSPECIFIED), Some(Ipv6Addr::UNSPECIFIED))),
         };
-        let ttl = self.snapshot.answers.block_ttl;
+        self.addresses((v4, v6), error, out);
+    }
+
+    /// Answers with addresses; NODATA for other types, and for the family that there is none of.
+    fn addresses(
+        &self,
+        (v4, v6): (Option<Ipv4Addr>, Option<Ipv6Addr>),
+        error: Option<Ede<'_>>,
+        out: &mut Vec<u8>,
+    ) {
+        let (query, ttl) = (self.query, self.snapshot.answers.block_ttl);
         let mut reply = Reply::to(query, rcode::NOERROR, out);
         match (query.qtype, v4, v6) {
             (rtype::A, Some(address), _) => reply.answer(rtype::A, ttl, &address.octets()),

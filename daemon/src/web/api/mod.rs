@@ -13,6 +13,7 @@ mod moments;
 mod passkeys;
 mod policy;
 pub mod problem;
+mod reports;
 mod second_step;
 mod session;
 mod sessions;
@@ -81,6 +82,7 @@ pub(super) fn router(site: Site) -> Router {
         .merge(devices::router())
         .merge(moments::router())
         .merge(me::router())
+        .merge(reports::router())
         .merge(data::router())
         .merge(events::router())
         .merge(trail::router());

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use crate::accounts::AccountError;
 use crate::policy::ChangeError;
+use crate::report::ReportError;
 
 /// A problem document (RFC 9457).
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -147,6 +148,26 @@ impl From<AccountError> for Problem {
                 tracing::error!(error = detail, "accounts");
                 Self::unavailable(detail)
             }
+        }
+    }
+}
+
+impl From<ReportError> for Problem {
+    fn from(error: ReportError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ReportError::Field { field, .. } => Self {
+                field: Some(field),
+                ..Self::unprocessable(detail)
+            },
+            ReportError::Wait(seconds) => Self {
+                retry_after: Some(seconds),
+                ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail)
+            },
+            ReportError::NoPlatform | ReportError::NoKey => {
+                Self::unavailable(detail).kind("urn:isigurt:no-platform")
+            }
+            ReportError::Full | ReportError::Random | ReportError::Store(_) => Self::unavailable(detail),
         }
     }
 }
