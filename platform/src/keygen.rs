@@ -18,8 +18,8 @@ use isigurt_wire::seal::PrivateKey;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-/// Roles whose keys sign: those of the TUF repository, confirmations of prefixes, approvals, votes of analysts.
-const SIGN: [&str; 9] = [
+/// Roles whose keys sign: those of the TUF repository, confirmations of prefixes, approvals.
+const SIGN: [&str; 8] = [
     "root",
     "targets",
     "mandatory",
@@ -28,7 +28,6 @@ const SIGN: [&str; 9] = [
     "timestamp",
     "confirm",
     "editor",
-    "analyst",
 ];
 /// Roles whose keys open what was sealed to them: reports, decisions of triage.
 const OPEN: [&str; 2] = ["report", "decision"];

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-/// A publisher's machine. Keys of two editors and two analysts are beside those of the roles.
+/// A publisher's machine. Keys of two editors are beside those of the roles.
 #[derive(Debug)]
 pub struct Publisher {
     folder: TempDir,
@@ -14,10 +14,11 @@ pub struct Publisher {
 
 /// Every key that is made.
 const KEYS: &str = "root,targets,mandatory,categories,snapshot,timestamp,confirm,report,decision,\
-                    editor-ana,editor-ben,analyst-ana,analyst-ben";
+                    editor-ana,editor-ben";
 
 impl Publisher {
-    /// Makes the keys and the first root; `lists` are the `[[list]]` tables, whose sources are files of the folder.
+    /// Makes the keys and the first root; `lists` are the `[[list]]` tables, whose sources are files of
+    /// the folder, with `[decisions]` before them where they are needed.
     pub fn new(lists: &str) -> Self {
         let publisher = Self {
             folder: tempfile::tempdir().unwrap(),
@@ -45,9 +46,7 @@ impl Publisher {
             );
         }
         text += "[service]\nreport_keys = [\"keys/report.pub\"]\nconfirm_keys = [\"keys/confirm.pub\"]\n\
-                 [checks]\neditors = [\"keys/editor-ana.pub\", \"keys/editor-ben.pub\"]\napprovals = \"approvals\"\n\
-                 [decisions]\nkey = \"keys/decision.key\"\n\
-                 analysts = [\"keys/analyst-ana.pub\", \"keys/analyst-ben.pub\"]\n";
+                 [checks]\neditors = [\"keys/editor-ana.pub\", \"keys/editor-ben.pub\"]\napprovals = \"approvals\"\n";
         self.put("publish.toml", &(text + lists));
     }
 

@@ -286,3 +286,29 @@ fn the_documented_nginx_serves_the_repository_as_gateways_and_caches_need_it() {
             .starts_with("HTTP/1.1 200")
     );
 }
+
+#[test]
+fn a_publisher_killed_at_any_moment_leaves_a_whole_repository_and_goes_on() {
+    let publisher = Publisher::new(LISTS);
+    publisher.put("casino.txt", "one.test\n");
+    publisher.publish();
+    let mut killed = 0;
+    for round in 0..40_u64 {
+        publisher.put("casino.txt", &format!("one.test\nn{round}.test\n"));
+        let mut child = Command::new(isigurt_tests::program("isigurt-platform"))
+            .args(["publish", "--config"])
+            .arg(publisher.path("publish.toml"))
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(round * 3));
+        let _ = child.kill();
+        killed += u32::from(!child.wait().unwrap().success());
+        publisher.run(&["inspect", "public"]);
+    }
+    assert!(killed > 0, "none was killed under way");
+    publisher.put("casino.txt", "one.test\nlast.test\n");
+    let report = publisher.publish();
+    assert_eq!(report["lists"][0]["state"], "new", "{report}");
+    publisher.run(&["inspect", "public"]);
+}

@@ -122,8 +122,8 @@ pub(crate) struct Checks {
 pub(crate) struct Decisions {
     /// The private key that they are sealed to.
     pub(crate) key: PathBuf,
-    /// Public keys of the analysts.
-    pub(crate) analysts: Vec<PathBuf>,
+    /// Public keys of the analysts, as `triage analyst new` prints them: 64 hexadecimal digits.
+    pub(crate) analysts: Vec<String>,
 }
 
 /// One list.
@@ -285,7 +285,6 @@ impl Config {
         paths.extend(self.checks.approvals.iter_mut());
         if let Some(decisions) = &mut self.decisions {
             paths.push(&mut decisions.key);
-            paths.extend(decisions.analysts.iter_mut());
         }
         paths.extend(
             self.lists
@@ -305,6 +304,16 @@ impl Config {
     }
 
     fn check(&self) -> anyhow::Result<()> {
+        for key in self.decisions.iter().flat_map(|decisions| &decisions.analysts) {
+            let octets = data_encoding::HEXLOWER.decode(key.as_bytes());
+            if octets.is_ok_and(|octets| octets.len() != 32)
+                || !key.bytes().all(|digit| digit.is_ascii_hexdigit())
+            {
+                bail!(
+                    "[decisions] analysts: {key:?} is no key; expected 64 hexadecimal digits, as `triage analyst new` prints"
+                );
+            }
+        }
         let categories = data::built_in()?.categories;
         let mut seen = BTreeSet::new();
         for list in &self.lists {

@@ -20,8 +20,7 @@ use isigurt_wire::seal::PrivateKey;
 
 use super::checks::{Guard, Harm};
 use super::config::{self, Kind, List, Source};
-use super::keys::{Public, private_x25519};
-use crate::keygen::hex;
+use super::keys::private_x25519;
 
 /// Analysts that a decision needs.
 const fn analysts(publisher: Publisher) -> usize {
@@ -41,14 +40,9 @@ pub(crate) struct Opener {
 impl Opener {
     /// Reads the keys.
     pub(crate) fn read(decisions: &config::Decisions) -> anyhow::Result<Self> {
-        let analyst = |file: &PathBuf| Public::read(file).map(|public| hex(public.key.as_bytes()));
         Ok(Self {
             key: private_x25519(&decisions.key)?,
-            analysts: decisions
-                .analysts
-                .iter()
-                .map(analyst)
-                .collect::<anyhow::Result<_>>()?,
+            analysts: decisions.analysts.clone(),
         })
     }
 }
