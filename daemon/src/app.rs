@@ -6,6 +6,7 @@
 
 mod doors;
 mod edges;
+mod lists;
 mod tasks;
 
 use std::collections::HashMap;
@@ -21,7 +22,6 @@ use isigurt_core::limit::Limiter;
 use isigurt_core::snapshot::{Answers, Snapshot};
 use isigurt_core::wire::cookie::Secret;
 use isigurt_core::wire::finished::TtlBounds;
-use isigurt_wire::release::Service;
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
@@ -31,13 +31,14 @@ use crate::config::{Config, Loaded, LogQueries, Scheme, Server};
 use crate::dns::engine::Engine;
 use crate::dns::upstream::Upstream;
 use crate::dns::{keep, tcp, udp};
+use crate::http::{self, HttpError};
 use crate::log::queries::{Keeping, QueryLog};
 use crate::policy::{Household, Parts};
 use crate::report::{self, Desk};
 use crate::status::Watch;
 use crate::store::{Store, StoreError};
 use crate::sync::worker::Worker;
-use crate::sync::{Files, Loading, Rules, SyncError};
+use crate::sync::{Files, Keeper, Loading, Rules, SyncError};
 use crate::tls::{self, Certificates, TlsError};
 use crate::{control, web};
 
@@ -63,6 +64,9 @@ pub enum StartError {
     /// The certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// There is no way out.
+    #[error(transparent)]
+    Http(#[from] HttpError),
     /// A port cannot be had.
     #[error("{what} {address}: {error}; {advice}")]
     Bind {
@@ -86,9 +90,6 @@ pub enum StartError {
     Runtime(std::io::Error),
 }
 
-/// Where the platform's keys are told, once they are verified.
-pub type Known = tokio::sync::watch::Sender<Option<Arc<Service>>>;
-
 /// The daemon, ready to serve.
 #[derive(Debug)]
 pub struct App {
@@ -101,7 +102,8 @@ pub struct App {
     network: Network,
     accounts: Arc<Accounts>,
     certificates: Arc<Certificates>,
-    service: Known,
+    http: http::Client,
+    keeper: Keeper,
     workers: udp::Workers,
     doors: Vec<JoinHandle<()>>,
     dns: Vec<SocketAddr>,
@@ -120,16 +122,7 @@ impl App {
     ) -> Result<Self, StartError> {
         let config = &loaded.config;
         let network = Network::start(config.local.leases.clone()); // it looks round while the lists load
-        let rules = Loading {
-            config,
-            store: Some(&store),
-            worker: &worker,
-            threads: std::thread::available_parallelism()
-                .map_or(1, std::num::NonZero::get)
-                .min(2),
-            now: now(),
-        }
-        .load()?;
+        let rules = lists::first(config, &store, &worker)?;
         let lists = rules.lists.clone();
         let servers = upstream_servers(config);
         let cache = Cache::new(
@@ -151,6 +144,8 @@ impl App {
             log,
         );
         remember(&engine, config);
+        let http = lists::http(config, &engine)?;
+        let keeper = Keeper::new(store.clone(), config.clone());
         let listen_error = |what, error| refused(what, SocketAddr::from(([0, 0, 0, 0], 0)), error);
 
         let mut doors = Vec::new();
@@ -161,7 +156,7 @@ impl App {
             engine.clone(),
             household,
             dns.clone(),
-            lists,
+            (lists, keeper.clone()),
             files,
             sightings,
             certificates.clone(),
@@ -179,7 +174,7 @@ impl App {
                 stream(listener).map_err(|error| listen_error("DNS on", error))?,
             )));
         }
-        let (desk, service, delivery) = reports(&store, config);
+        let (desk, delivery) = reports(&store, config, &keeper, &http);
         let site = web::Site {
             reports: desk.clone(),
             accounts: accounts.clone(),
@@ -198,6 +193,7 @@ impl App {
         doors.push(tokio::spawn(certificates.clone().keep(now)));
         doors.push(delivery);
         doors.extend(tasks::beside_the_line(&engine, &watch, &network));
+        doors.extend(lists::keep(config, &keeper, &http, &watch));
         Ok(Self {
             loaded,
             state_dir,
@@ -208,7 +204,8 @@ impl App {
             network,
             accounts,
             certificates,
-            service,
+            http,
+            keeper,
             workers,
             doors,
             dns,
@@ -231,14 +228,14 @@ impl App {
         &self.network
     }
 
+    /// The way out, for lists and to the platform.
+    pub fn http(&self) -> &http::Client {
+        &self.http
+    }
+
     /// The accounts.
     pub fn accounts(&self) -> &Accounts {
         &self.accounts
-    }
-
-    /// Where whoever verifies the platform's signed metadata tells what they say of its keys: reports are sealed to them.
-    pub fn service(&self) -> &Known {
-        &self.service
     }
 
     /// Rules in force.
@@ -246,21 +243,41 @@ impl App {
         self.watch.engine().snapshot().index.len()
     }
 
+    /// Comes back when lists came in that are to be put in force with [`App::relist`].
+    pub async fn news(&self) {
+        self.keeper.news().await;
+    }
+
     /// Reads configuration and lists anew and puts them in force; on any error what is in force stays.
     pub async fn reload(&mut self) {
-        let file = self.loaded.file.clone();
-        let (store, state_dir, worker) = (self.store.clone(), self.state_dir.clone(), self.worker.clone());
-        let work = move || -> Result<(Loaded, Rules, tls::Ready), String> {
+        let (file, state_dir) = (self.loaded.file.clone(), self.state_dir.clone());
+        let read = move || -> Result<Loaded, String> {
             let mut loaded = Config::load(file.as_deref()).map_err(|problem| problem.to_string())?;
             if let Some(state_dir) = state_dir {
                 loaded.config.state_dir = state_dir;
             }
+            Ok(loaded)
+        };
+        self.renew(read).await;
+    }
+
+    /// Puts lists in force that came in, with the configuration that is in force.
+    pub async fn relist(&mut self) {
+        let loaded = self.loaded.clone();
+        self.renew(move || Ok(loaded)).await;
+    }
+
+    async fn renew(&mut self, configuration: impl FnOnce() -> Result<Loaded, String> + Send + 'static) {
+        let (store, worker) = (self.store.clone(), self.worker.clone());
+        let work = move || -> Result<(Loaded, Rules, tls::Ready), String> {
+            let loaded = configuration()?;
             let rules = Loading {
                 config: &loaded.config,
                 store: Some(&store),
                 worker: &worker,
                 threads: 1, // queries are served meanwhile
                 now: now(),
+                first: false,
             }
             .load()
             .map_err(|error| error.to_string())?;
@@ -271,45 +288,46 @@ impl App {
         let outcome = tokio::task::spawn_blocking(work)
             .await
             .unwrap_or_else(|error| Err(error.to_string()));
-        match outcome {
-            Ok((loaded, rules, certificate)) => {
-                let (old, new) = (&self.loaded.config, &loaded.config);
-                if old.dns.listen != new.dns.listen
-                    || old.upstream != new.upstream
-                    || old.web != new.web
-                    || old.dns.cache != new.dns.cache
-                    || old.dns.rate_limit != new.dns.rate_limit
-                    || old.dns.threads != new.dns.threads
-                    || old.log != new.log
-                {
-                    tracing::warn!(
-                        "addresses, threads, upstream servers, the cache's size, the rate limit and the query log change at the next restart only"
-                    );
-                }
-                let lists = rules.lists.clone();
-                let (engine, index) = (self.watch.engine(), rules.index.clone());
-                let swapped = self.watch.household().reload(new, &index, engine, |parts| {
-                    snapshot(new, rules, parts, &self.run)
-                });
-                let old = match swapped {
-                    Ok(old) => old,
-                    Err(reason) => {
-                        tracing::error!(%reason, "reload failed; what was in force before stays");
-                        return self.watch.reloaded(Err(reason));
-                    }
-                };
-                tokio::task::spawn_blocking(move || let_go(old));
-                self.certificates.put(certificate);
-                self.watch.reloaded(Ok(lists));
-                self.network.watch_leases(loaded.config.local.leases.clone());
-                self.loaded = loaded;
-                tracing::info!(rules = self.rules(), "reloaded");
-            }
-            Err(reason) => {
-                tracing::error!(%reason, "reload failed; what was in force before stays");
-                self.watch.reloaded(Err(reason));
-            }
+        let outcome =
+            outcome.and_then(|(loaded, rules, certificate)| self.enforce(loaded, rules, certificate));
+        if let Err(reason) = outcome {
+            tracing::error!(%reason, "reload failed; what was in force before stays");
+            self.watch.reloaded(Err(reason));
         }
+    }
+
+    /// Swaps configuration and rules.
+    fn enforce(&mut self, loaded: Loaded, rules: Rules, certificate: tls::Ready) -> Result<(), String> {
+        let (old, new) = (&self.loaded.config, &loaded.config);
+        if old.dns.listen != new.dns.listen
+            || old.upstream != new.upstream
+            || old.web != new.web
+            || old.dns.cache != new.dns.cache
+            || old.dns.rate_limit != new.dns.rate_limit
+            || old.dns.threads != new.dns.threads
+            || old.log != new.log
+            || old.http != new.http
+            || old.metrics != new.metrics
+        {
+            tracing::warn!(
+                "addresses, threads, upstream servers, the cache's size, the rate limit, the query log and the way out change at the next restart only"
+            );
+        }
+        let lists = rules.lists.clone();
+        let (engine, index) = (self.watch.engine(), rules.index.clone());
+        let old = self.watch.household().reload(new, &index, engine, |parts| {
+            snapshot(new, rules, parts, &self.run)
+        })?;
+        tokio::task::spawn_blocking(move || let_go(old));
+        self.certificates.put(certificate);
+        self.watch.reloaded(Ok(lists));
+        self.network.watch_leases(loaded.config.local.leases.clone());
+        if self.loaded.config != loaded.config {
+            self.keeper.configure(loaded.config.clone());
+        }
+        self.loaded = loaded;
+        tracing::info!(rules = self.rules(), "reloaded");
+        Ok(())
     }
 
     /// What is due once a day: the state's files are made small again if they have grown.
@@ -350,13 +368,17 @@ impl App {
     }
 }
 
-/// Where reports are taken, where is told what the platform's signed metadata say of its keys, and who delivers.
-fn reports(store: &Store, config: &Config) -> (Arc<Desk>, Known, JoinHandle<()>) {
-    let (service, known) = tokio::sync::watch::channel(None);
+/// Where reports are taken, and who delivers: to the keys that the platform's signed metadata tell of.
+fn reports(
+    store: &Store,
+    config: &Config,
+    keeper: &Keeper,
+    http: &http::Client,
+) -> (Arc<Desk>, JoinHandle<()>) {
     let base = config.platform.as_ref().map(|platform| platform.url.clone());
-    let desk = Desk::new(store.clone(), known, base);
-    let delivery = report::deliver(desk.clone(), reqwest::Client::new(), report::Pace::default());
-    (desk, service, tokio::spawn(delivery))
+    let desk = Desk::new(store.clone(), keeper.services(), base);
+    let delivery = report::deliver(desk.clone(), http.clone(), report::Pace::default());
+    (desk, tokio::spawn(delivery))
 }
 
 /// Opens the accounts; where there is none, the log says how the gateway gets its owner.

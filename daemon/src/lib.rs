@@ -16,6 +16,7 @@ pub mod config;
 pub mod control;
 pub mod dns;
 pub mod explain;
+pub mod http;
 pub mod log;
 pub mod policy;
 pub mod report;

@@ -13,7 +13,7 @@ use crate::clients::sightings::{Sighting, Sightings};
 use crate::dns::engine::{Counts, Engine};
 use crate::explain::{self, Asking, Explanation, Whom};
 use crate::policy::Household;
-use crate::sync::{Files, ListStatus};
+use crate::sync::{Files, Keeper, ListStatus, Progress};
 use crate::tls::Certificates;
 
 /// How the daemon stands.
@@ -59,6 +59,7 @@ pub struct Watch {
     files: Files,
     sightings: Arc<Sightings>,
     certificates: Arc<Certificates>,
+    keeper: Keeper,
 }
 
 /// A device with its addresses.
@@ -106,6 +107,52 @@ pub struct ProfileShown {
     pub default: bool,
 }
 
+const DAY: i64 = 86_400;
+
+/// What is to be said about a list that is not fresh.
+fn list_problem(list: &ListStatus, now: i64) -> Option<String> {
+    let ListStatus { id, last_error, .. } = list;
+    if id.contains('/') {
+        return None; // said once for all of the platform's
+    }
+    let age = list.checked_at.and_then(|at| stale(now - at));
+    match (last_error, age) {
+        (Some(error), Some(age)) => Some(format!(
+            "list {id}: {error}; {age}, its last good version is in force"
+        )),
+        (Some(error), None) if list.rules == 0 => Some(format!("list {id}: {error}")),
+        (Some(error), None) => Some(format!("list {id}: {error}; its last good version is in force")),
+        (None, _) => None,
+    }
+}
+
+/// The same about the platform.
+fn platform_problem(platform: &Progress, now: i64) -> Option<String> {
+    let age = platform.checked_at.map(|at| stale(now - at));
+    let in_force = match &platform.checked_at {
+        Some(_) => "the lists that were verified last are in force",
+        None => "no national list was ever verified here; the built-in lists are in force",
+    };
+    match (&platform.error, age.flatten()) {
+        (Some(error), Some(age)) => Some(format!("national platform: {error}; {age}, {in_force}")),
+        (Some(error), None) => Some(format!("national platform: {error}; {in_force}")),
+        (None, Some(age)) => Some(format!("national platform: {age}, {in_force}")),
+        (None, None) => None,
+    }
+}
+
+/// Said of what was not refreshed for a day, and louder after a week.
+fn stale(age: i64) -> Option<String> {
+    let days = age / DAY;
+    match age {
+        age if age >= 7 * DAY => Some(format!(
+            "NOT REFRESHED FOR {days} DAYS: what is new is not blocked here; mend the way to it now"
+        )),
+        age if age >= DAY => Some(format!("not refreshed for {} hours", age / 3600)),
+        _ => None,
+    }
+}
+
 fn shown(
     address: IpAddr,
     mac: Option<Mac>,
@@ -136,7 +183,7 @@ impl Watch {
         engine: Arc<Engine>,
         household: Household,
         listen: Vec<SocketAddr>,
-        lists: Vec<ListStatus>,
+        (lists, keeper): (Vec<ListStatus>, Keeper),
         files: Files,
         sightings: Arc<Sightings>,
         certificates: Arc<Certificates>,
@@ -150,7 +197,26 @@ impl Watch {
             files,
             sightings,
             certificates,
+            keeper,
         }
+    }
+
+    /// What brings lists in.
+    pub fn keeper(&self) -> &Keeper {
+        &self.keeper
+    }
+
+    /// The lists as they are now.
+    pub fn lists(&self) -> Vec<ListStatus> {
+        let mut lists = self.lists.read().unwrap_or_else(PoisonError::into_inner).clone();
+        for list in &mut lists {
+            if let Some(progress) = self.keeper.progress(&list.id) {
+                list.checked_at = progress.checked_at;
+                list.next_try = progress.next_try;
+                list.last_error = progress.error.or(list.last_error.take());
+            }
+        }
+        lists
     }
 
     /// Devices that nobody has named.
@@ -286,17 +352,16 @@ impl Watch {
 
     /// How it stands now.
     pub fn status(&self) -> Status {
-        let lists = self.lists.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let lists = self.lists();
         let upstreams = self.engine.upstreams();
         let mut problems = self.household.store().problems();
-        for list in &lists {
-            if let Some(error) = &list.last_error {
-                problems.push(format!(
-                    "list {}: {error}; its last good version is in force",
-                    list.id
-                ));
-            }
-        }
+        let now = Timestamp::now().as_second();
+        problems.extend(
+            self.keeper
+                .platform()
+                .and_then(|platform| platform_problem(&platform, now)),
+        );
+        problems.extend(lists.iter().filter_map(|list| list_problem(list, now)));
         if let Some(error) = self
             .reload_error
             .read()
@@ -378,13 +443,7 @@ impl fmt::Display for Status {
             )?;
         }
         for list in self.lists.iter().filter(|list| list.loaded_at.is_some()) {
-            let age = list.loaded_at.and_then(|at| Timestamp::from_second(at).ok());
-            let since = age.map_or_else(String::new, |at| format!(", since {at}"));
-            writeln!(
-                out,
-                "  list {}: {} rules, {} lines refused{since}",
-                list.id, list.rules, list.rejected
-            )?;
+            writeln!(out, "  {list}")?;
         }
         let built_in = self.lists.iter().filter(|list| list.loaded_at.is_none());
         let (count, rules) = built_in.fold((0, 0), |(count, rules), list| (count + 1, rules + list.rules));

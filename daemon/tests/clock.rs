@@ -27,6 +27,7 @@ fn household() -> (tempfile::TempDir, Household, Arc<Engine>) {
         worker: &Worker::Here,
         threads: 1,
         now: 0,
+        first: true,
     };
     let rules = loading.load().unwrap();
     let household = Household::new(Store::in_memory(folder.path()), &config).unwrap();

@@ -13,9 +13,11 @@
 pub mod browser;
 pub mod chromium;
 pub mod house;
+pub mod mirror;
 pub mod namespace;
 pub mod postgres;
 pub mod publisher;
+pub mod repository;
 pub mod upstream;
 
 use std::io::{Read as _, Write as _};
@@ -30,7 +32,9 @@ use tempfile::TempDir;
 pub use browser::{Answer, Browser, Trust};
 pub use chromium::Chromium;
 pub use house::{House, PASSWORD};
+pub use mirror::{Mirror, Reply};
 pub use postgres::Postgres;
+pub use repository::{Repository, Role};
 pub use upstream::{Authority, Scripted};
 
 /// A built program of the workspace; builds it first, unless `ISIGURT_BIN_DIR` names a folder of built ones.
@@ -144,6 +148,11 @@ impl Gateway {
         self.child = launch(&self.config, self.folder.path(), self.address);
     }
 
+    /// The same with a program in front of it, such as `env NAME=VALUE`.
+    pub fn restart_under(&mut self, wrapper: &[&str]) {
+        self.child = launch_under(wrapper, &self.config, self.folder.path(), self.address);
+    }
+
     /// What a command says; `well`: whether it must succeed.
     pub fn says(&self, arguments: &[&str], well: bool) -> String {
         let output = self.command(arguments);
@@ -216,8 +225,20 @@ impl Gateway {
 
 /// Starts the program and waits until it answers.
 fn launch(config: &Path, folder: &Path, address: SocketAddr) -> Child {
+    launch_under(&[], config, folder, address)
+}
+
+fn launch_under(wrapper: &[&str], config: &Path, folder: &Path, address: SocketAddr) -> Child {
     let log = std::fs::File::create(folder.join("log")).unwrap();
-    let mut child = Command::new(program("isigurtd"))
+    let mut command = match wrapper {
+        [] => Command::new(program("isigurtd")),
+        [first, rest @ ..] => {
+            let mut command = Command::new(first);
+            command.args(rest).arg(program("isigurtd"));
+            command
+        }
+    };
+    let mut child = command
         .args(["run", "--config"])
         .arg(config)
         .stderr(log)

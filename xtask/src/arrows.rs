@@ -48,17 +48,18 @@ const CRATES: &[(&str, &[&str])] = &[
 
 /// Modules of `isigurtd` that each may import, bottom first.
 const MODULES: &[(&str, &[&str])] = &[
+    ("http", &[]),
     ("log", &[]),
     ("store", &[]),
-    ("config", &[]),
+    ("config", &["http"]),
     ("accounts", &["store"]),
     ("tls", &["config"]), // one certificate for all that is encrypted
     ("explain", &[]),
     ("clients", &["store"]), // knows no profiles and nobody who asks
-    ("sync", &["config", "store"]),
-    ("dns", &["config", "log"]), // knows nothing of the web UI
+    ("sync", &["config", "http", "store"]),
+    ("dns", &["config", "http", "log"]), // knows nothing of the web UI
     ("policy", &["clients", "config", "dns", "store"]),
-    ("report", &["store"]), // knows nobody's queries
+    ("report", &["http", "store"]), // knows nobody's queries
     ("status", &["clients", "dns", "explain", "policy", "sync", "tls"]),
     (
         "control",
@@ -69,14 +70,14 @@ const MODULES: &[(&str, &[&str])] = &[
     (
         "web",
         &[
-            "accounts", "dns", "explain", "log", "policy", "report", "status", "tls",
+            "accounts", "dns", "explain", "log", "policy", "report", "status", "sync", "tls",
         ],
     ),
     (
         "app",
         &[
-            "accounts", "clients", "config", "control", "dns", "log", "policy", "report", "status", "store",
-            "sync", "tls", "web",
+            "accounts", "clients", "config", "control", "dns", "http", "log", "policy", "report", "status",
+            "store", "sync", "tls", "web",
         ],
     ),
     (

@@ -253,6 +253,7 @@ fn why(
             worker: &Worker::Here,
             threads: 2,
             now: app::now(),
+            first: true,
         };
         let mut rules = loading.load().map_err(|error| error.to_string())?;
         let lines = rules

@@ -102,6 +102,7 @@ async fn serve(mut app: App, signals: Signals) {
                 app.reload().await;
                 notify(&[NotifyState::Ready]);
             }
+            () = app.news() => app.relist().await,
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }

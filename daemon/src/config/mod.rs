@@ -40,6 +40,8 @@ pub struct Config {
     pub platform: Option<Platform>,
     /// The web UI.
     pub web: Web,
+    /// How the gateway goes out for lists and to the platform.
+    pub http: Http,
     /// The query log.
     pub log: Log,
     /// Metrics for Prometheus.
@@ -241,6 +243,34 @@ pub struct Web {
     pub session_longest: Span,
 }
 
+/// `[http]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// A proxy; none = what the environment says.
+    pub proxy: Option<String>,
+    /// Certificates, PEM, that are trusted beside the system's.
+    pub authorities: Option<PathBuf>,
+    /// Whether clear text may leave private networks.
+    pub plain: bool,
+    /// KiB a second that downloads take together; 0 = no limit.
+    pub bandwidth_kib: u32,
+    /// How long a server may be silent, or slow.
+    pub patience: Span,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            proxy: None,
+            authorities: None,
+            plain: false,
+            bandwidth_kib: 0,
+            patience: Span(std::time::Duration::from_secs(15)),
+        }
+    }
+}
+
 /// What the query log keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -308,6 +338,7 @@ impl Default for Config {
             lists: Vec::new(),
             platform: None,
             web: Web::default(),
+            http: Http::default(),
             log: Log::default(),
             metrics: None,
             firewall: Firewall::default(),

@@ -110,8 +110,6 @@ fn line_of(text: &str, key: &str) -> Option<usize> {
 
 /// Keys and sections that this version reads but does not act on.
 const INACTIVE: &[(&str, &str)] = &[
-    ("[platform]", "sync with the national platform"),
-    ("[metrics]", "metrics"),
     ("[firewall]", "the firewall"),
     ("dot", "DNS over TLS"),
     ("doh", "DNS over HTTPS"),
@@ -120,7 +118,6 @@ const INACTIVE: &[(&str, &str)] = &[
         "bootstrap",
         "bootstrap servers, which only encrypted upstreams need",
     ),
-    ("every", "reading a list anew by itself; send SIGHUP"),
     ("dnssec", "DNSSEC validation; answers are passed on as they are"),
     ("default_profile", "profiles"),
 ];

@@ -106,8 +106,8 @@ fn each_mistake_names_its_place_and_what_was_expected() {
             "g.toml:2:6: \"a/b\" is not a list id",
         ),
         (
-            "[[lists]]\nid = \"a\"\nurl = \"https://x.example/l\"",
-            "g.toml:3:7: \"https://x.example/l\": lists are read from files",
+            "[[lists]]\nid = \"a\"\nurl = \"ftp://x.example/l\"",
+            "g.toml:3:7: unknown scheme \"ftp\"; expected https://… or file:///path",
         ),
         ("[[lists]]\nid = \"a\"\n", "missing field `url`"),
         (

@@ -10,6 +10,8 @@ use isigurt_blocklists::name::Name;
 use isigurt_blocklists::read::rdata;
 use serde::Deserialize;
 
+use crate::http::{self, Url};
+
 /// A span of time: a number with a unit, such as `30s`, `15m`, `24h`, `7d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -157,20 +159,31 @@ impl fmt::Display for Server {
     }
 }
 
-/// Where a list is: a file.
+/// Where a list is.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Source(PathBuf);
+pub enum Source {
+    /// In a file, which its owner changes.
+    File(PathBuf),
+    /// On a server.
+    Url(Url),
+}
 
 impl Source {
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-
     pub(super) fn resolve(&mut self, folder: &Path) {
-        if self.0.is_relative() {
-            self.0 = folder.join(&self.0);
+        if let Self::File(path) = self
+            && path.is_relative()
+        {
+            *path = folder.join(&path);
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(out, "{}", path.display()),
+            Self::Url(url) => out.write_str(&http::shown(url)),
         }
     }
 }
@@ -181,17 +194,20 @@ impl TryFrom<String> for Source {
         let path = match text.split_once("://") {
             Some(("file", path)) => path,
             Some(("http" | "https", _)) => {
+                let url = Url::parse(&text).map_err(|error| format!("{text:?}: {error}"))?;
+                return Ok(Self::Url(url));
+            }
+            Some((scheme, _)) => {
                 return Err(format!(
-                    "{text:?}: lists are read from files in this version; fetch it and name it as file:///…"
+                    "unknown scheme {scheme:?}; expected https://… or file:///path"
                 ));
             }
-            Some((scheme, _)) => return Err(format!("unknown scheme {scheme:?}; expected file:///path")),
             None => &text,
         };
         if path.is_empty() {
             Err("the path of the list is empty".to_owned())
         } else {
-            Ok(Self(PathBuf::from(path)))
+            Ok(Self::File(PathBuf::from(path)))
         }
     }
 }

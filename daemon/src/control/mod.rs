@@ -130,6 +130,11 @@ pub enum Request {
         /// Only say what would change.
         dry_run: bool,
     },
+    /// Ask the servers of all lists now, or accept a version that was held back.
+    UpdateLists {
+        /// Of which list.
+        accept: Option<String>,
+    },
     /// Have the query log written to its files.
     FlushLog,
     /// Let go of cached answers.
@@ -254,6 +259,7 @@ async fn one(stream: UnixStream, watch: &Watch, accounts: &Arc<Accounts>, desk: 
             Ok(explanation) => Response::Why(Box::new(explanation)),
             Err(reason) => Response::Error { reason },
         },
+        Ok(Request::UpdateLists { accept }) => update_lists(watch, accept).await,
         Ok(Request::FlushLog) => {
             let engine = watch.engine().clone();
             let _ = tokio::task::spawn_blocking(move || engine.log().flush()).await;
@@ -322,6 +328,25 @@ async fn one(stream: UnixStream, watch: &Watch, accounts: &Arc<Accounts>, desk: 
     let mut octets = serde_json::to_vec(&response)?;
     octets.push(b'\n');
     to.write_all(&octets).await
+}
+
+/// Brings lists in and shows how they stand.
+async fn update_lists(watch: &Watch, accept: Option<String>) -> Response {
+    if let Some(id) = accept {
+        return match watch.keeper().accept(&id) {
+            Ok(true) => Response::Done,
+            Ok(false) => Response::Error {
+                reason: format!(
+                    "no version of a list \"{id}\" is held back; `isigurtd lists status` shows all"
+                ),
+            },
+            Err(error) => Response::Error {
+                reason: error.to_string(),
+            },
+        };
+    }
+    watch.keeper().update(Duration::from_secs(8)).await;
+    Response::Status(Box::new(watch.status()))
 }
 
 /// What is said for a while: shown and changed.

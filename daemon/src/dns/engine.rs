@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use isigurt_core::cache::{Cache, Near};
+use isigurt_core::cache::{Cache, Key, Near};
 use isigurt_core::limit::Limiter;
 use isigurt_core::snapshot::Snapshot;
 use isigurt_core::step::{self, Done, Failure, Job, Kind, Peer, Step};
@@ -263,6 +263,11 @@ impl Engine {
         answer.map_or(Err(Failure::Unreachable), |answer| {
             answer.unwrap_or(Err(Failure::Network))
         })
+    }
+
+    /// What an upstream answers for the gateway itself; nothing of it is kept.
+    pub(super) async fn ask_upstream(&self, key: &Key) -> Result<Arc<[u8]>, Failure> {
+        self.upstream.resolve(key).await
     }
 
     /// Fetches a newer answer into the cache. Nobody waits for it, and where the upstream is busy it is left.

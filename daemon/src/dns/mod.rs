@@ -10,6 +10,7 @@
 
 pub mod engine;
 pub mod keep;
+pub mod lookup;
 pub mod tcp;
 pub mod udp;
 pub mod upstream;

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
+use isigurt_core::policy::Because;
 use isigurt_core::snapshot::Snapshot;
 use isigurt_core::step::{Done, Kind};
 use rtrb::{Consumer, Producer, RingBuffer};
@@ -90,6 +91,10 @@ impl Pen {
         let reason = done
             .because
             .map_or("", |because| because.text(&snapshot.index, profile));
+        // What the mandatory list blocks is counted, and never named.
+        let mandatory = matches!(done.because, Some(Because::Mandatory(_)));
+        let masked = masked(question);
+        let question = if mandatory { &masked } else { question };
         if self.pending.is_empty() {
             self.pending.extend_from_slice(&[0; 9]); // the marker's place
         }
@@ -124,6 +129,12 @@ impl Pen {
         self.pending.clear();
         self.records = 0;
     }
+}
+
+/// The question with `*` in the place of its name.
+fn masked(question: &[u8]) -> [u8; 7] {
+    let [t1, t2, c1, c2] = question.last_chunk::<4>().copied().unwrap_or_default();
+    [1, b'*', 0, t1, t2, c1, c2]
 }
 
 /// The question of a query that was answered.

@@ -20,12 +20,13 @@ use jiff::tz::TimeZone;
 
 use super::kept::{self, Kept, Stage};
 use super::{Desk, lock};
+use crate::http::{Client, Limits};
 use crate::store::{Changes, StoreError};
 
 /// The longest wait for one answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Octets of an answer that are read.
-const LARGEST: usize = 64 << 10;
+const LARGEST: u64 = 64 << 10;
 /// A report that cannot be delivered for so long is given up.
 const GIVEN_UP_S: i64 = 30 * 86_400;
 /// The longest wait that a platform may ask for.
@@ -63,7 +64,7 @@ struct Heard {
 }
 
 /// Delivers until the task is ended.
-pub async fn deliver(desk: Arc<Desk>, http: reqwest::Client, pace: Pace) {
+pub async fn deliver(desk: Arc<Desk>, http: Client, pace: Pace) {
     let courier = Courier::new(desk, http, pace);
     let mut service = courier.desk.service.clone();
     loop {
@@ -92,12 +93,12 @@ enum Outcome {
 
 pub(super) struct Courier {
     desk: Arc<Desk>,
-    http: reqwest::Client,
+    http: Client,
     pace: Pace,
 }
 
 impl Courier {
-    pub(super) fn new(desk: Arc<Desk>, http: reqwest::Client, pace: Pace) -> Self {
+    pub(super) fn new(desk: Arc<Desk>, http: Client, pace: Pace) -> Self {
         Self { desk, http, pace }
     }
 
@@ -296,27 +297,19 @@ fn refusal(status: u16) -> &'static str {
 }
 
 /// Asks, and reads a bounded answer.
-async fn hear(
-    http: &reqwest::Client,
-    request: axum::http::Result<Request<Vec<u8>>>,
-) -> Result<Heard, String> {
-    let told = |error: reqwest::Error| error.without_url().to_string();
+async fn hear(http: &Client, request: axum::http::Result<Request<Vec<u8>>>) -> Result<Heard, String> {
     let request = request.map_err(|error| error.to_string())?;
-    let request = reqwest::Request::try_from(request).map_err(told)?;
-    let answer = tokio::time::timeout(PATIENCE, http.execute(request)).await;
-    let mut response = answer
-        .map_err(|_| "no answer in time".to_owned())?
-        .map_err(told)?;
-    let retry_after = response.headers().get(header::RETRY_AFTER);
+    let limits = Limits {
+        octets: LARGEST,
+        patience: PATIENCE,
+        total: PATIENCE,
+    };
+    let answer = http.exchange(request, limits).await;
+    let answer = answer.map_err(|error| error.to_string())?;
+    let retry_after = answer.headers().get(header::RETRY_AFTER);
     let retry_after_s = retry_after.and_then(|value| wait(value.to_str().ok()?));
-    let status = response.status().as_u16();
-    let mut body = Vec::new();
-    while let Some(part) = response.chunk().await.map_err(told)? {
-        body.extend_from_slice(&part);
-        if body.len() > LARGEST {
-            return Err("the answer is too long".to_owned());
-        }
-    }
+    let status = answer.status().as_u16();
+    let body = answer.into_body();
     Ok(Heard {
         status,
         retry_after_s,

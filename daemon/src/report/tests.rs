@@ -145,9 +145,9 @@ fn bench_over(store: Store) -> Bench {
     }
 }
 
-fn http() -> reqwest::Client {
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    reqwest::Client::builder().no_proxy().build().unwrap()
+fn http() -> crate::http::Client {
+    let lookup: Arc<dyn crate::http::Lookup> = Arc::new(crate::http::SystemLookup);
+    crate::http::Client::new(&crate::http::Settings::default(), &lookup).unwrap()
 }
 
 impl Bench {

@@ -34,15 +34,44 @@ pub(super) struct Order {
     pub(super) lists: Vec<ListOrder>,
 }
 
-/// One list of the configuration.
+/// One list beside the built-in ones.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct ListOrder {
     pub(super) id: String,
     pub(super) file: PathBuf,
+    /// Where it comes from, for a person.
+    pub(super) origin: String,
     pub(super) reading: (Format, Option<bool>),
-    pub(super) category: Option<String>,
+    pub(super) group: Group,
+    pub(super) kind: Kind,
     /// Hash of the version in force, as far as it is known.
     pub(super) known: Option<String>,
+}
+
+/// Which lists a list decides with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Group {
+    /// The household's own.
+    Own,
+    Category(String),
+    /// What no profile opens.
+    Mandatory,
+}
+
+/// Who answers for what stands in a list's file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Kind {
+    /// The owner of the gateway, who has to be told when it cannot be read.
+    File,
+    /// A server: where there is no file, nothing newer than the last good copy was fetched.
+    Fetched {
+        /// Lines with rules in the version in force.
+        before: u64,
+        /// The version that may lose half of them.
+        accepted: Option<String>,
+    },
+    /// The national platform, by signatures that were verified: the file holds exactly this.
+    Verified { hash: String },
 }
 
 /// What was built.
@@ -72,8 +101,12 @@ pub(super) struct Delivered {
     pub(super) rejected: u64,
     pub(super) rejections: Vec<Rejected>,
     pub(super) hash: String,
+    /// Lines with rules.
+    pub(super) lines: u64,
     /// Why its last good copy was taken.
     pub(super) error: Option<String>,
+    /// Lines with rules in the version that was held back, because it lost half of them.
+    pub(super) held: Option<u64>,
 }
 
 /// Why nothing was built.
@@ -81,6 +114,12 @@ pub(super) struct Delivered {
 pub(super) enum BuildError {
     #[error("list {id:?} ({file}): {reason}; correct its url in the configuration, or take the list out", file = file.display())]
     List {
+        id: String,
+        file: PathBuf,
+        reason: String,
+    },
+    #[error("national list {id:?} ({file}) is damaged: {reason}; it is fetched anew", file = file.display())]
+    Damaged {
         id: String,
         file: PathBuf,
         reason: String,
@@ -223,7 +262,27 @@ fn built_in(compiler: &mut Compiler, lists: &mut Vec<(String, String)>) -> Resul
 /// A list that was read, with its place in the index, and the new copy that becomes the last good one.
 type ReadList = ((Delivered, usize), Option<(PathBuf, PathBuf)>);
 
-/// Reads one list of the configuration into the compiler; where it cannot be used, its last good copy.
+/// A version of a list that was read.
+struct Version {
+    format: Format,
+    report: Report,
+    hash: String,
+    staged: Option<(PathBuf, PathBuf)>,
+}
+
+/// Why a version is not taken.
+struct Refused {
+    reason: String,
+    held: Option<u64>,
+}
+
+impl From<String> for Refused {
+    fn from(reason: String) -> Self {
+        Self { reason, held: None }
+    }
+}
+
+/// Reads one list into the compiler; where it cannot be used, its last good copy.
 fn one(
     order: &Order,
     list: &ListOrder,
@@ -231,47 +290,165 @@ fn one(
     warnings: &mut Vec<String>,
 ) -> Result<ReadList, BuildError> {
     let copy = order.copies.join(&list.id);
-    let fresh = fingerprint(&list.file).and_then(|(hash, blank)| {
-        // An interrupted download leaves an empty file; a list that had content does not lose it that way.
-        if blank && std::fs::metadata(&copy).is_ok_and(|held| held.len() > 0) {
-            return Err("is empty, and was not before".to_owned());
-        }
-        let staged = match stage(order, list, &copy, &hash) {
-            Ok(staged) => staged,
-            Err(error) => {
-                warnings.push(format!(
-                    "list {}: its last good copy cannot be kept: {error}",
-                    list.id
-                ));
-                None
+    let fresh = match &list.kind {
+        Kind::File => from_file(order, list, &copy, compiler, warnings),
+        Kind::Fetched { before, accepted } => {
+            if list.file.exists() {
+                from_server(list, &copy, compiler, (*before, accepted.as_deref()))
+            } else {
+                return Ok(held(list, &copy, compiler, None).unwrap_or_else(|| missing(list)));
             }
-        };
-        let file = staged.as_ref().unwrap_or(&list.file);
-        let (format, report) = add(list, file, &hash, compiler)?;
-        Ok((format, report, hash, staged))
-    });
-    let place = |compiler: &Compiler| compiler.lists().saturating_sub(1);
+        }
+        Kind::Verified { hash } => return verified(list, hash, compiler),
+    };
     match fresh {
-        Ok((format, report, hash, staged)) => {
+        Ok(version) => {
+            let Version {
+                format,
+                report,
+                hash,
+                staged,
+            } = version;
             let delivered = delivered(list, format, report, hash, None);
-            Ok(((delivered, place(compiler)), staged.map(|staged| (staged, copy))))
+            Ok(((delivered, place(compiler)), staged))
         }
-        Err(reason) => {
-            let held = fingerprint(&copy)
-                .ok()
-                .filter(|(hash, _)| list.known.as_ref().is_none_or(|known| known == hash))
-                .and_then(|(hash, _)| Some((add(list, &copy, &hash, compiler).ok()?, hash)));
-            let Some(((format, report), hash)) = held else {
-                return Err(BuildError::List {
-                    id: list.id.clone(),
-                    file: list.file.clone(),
-                    reason,
-                });
-            };
-            let delivered = delivered(list, format, report, hash, Some(reason));
-            Ok(((delivered, place(compiler)), None))
-        }
+        Err(refused) => match (held(list, &copy, compiler, Some(&refused)), &list.kind) {
+            (Some(held), _) => Ok(held),
+            (None, Kind::Fetched { .. }) => {
+                let mut missing = missing(list);
+                missing.0.0.error = Some(refused.reason);
+                Ok(missing)
+            }
+            (None, _) => Err(BuildError::List {
+                id: list.id.clone(),
+                file: list.file.clone(),
+                reason: refused.reason,
+            }),
+        },
     }
+}
+
+fn place(compiler: &Compiler) -> usize {
+    compiler.lists().saturating_sub(1)
+}
+
+/// A file of the owner's, of which a copy is kept.
+fn from_file(
+    order: &Order,
+    list: &ListOrder,
+    copy: &Path,
+    compiler: &mut Compiler,
+    warnings: &mut Vec<String>,
+) -> Result<Version, Refused> {
+    let (hash, blank) = fingerprint(&list.file)?;
+    refuse_blank(blank, copy)?;
+    let staged = match stage(order, list, copy, &hash) {
+        Ok(staged) => staged,
+        Err(error) => {
+            warnings.push(format!(
+                "list {}: its last good copy cannot be kept: {error}",
+                list.id
+            ));
+            None
+        }
+    };
+    let file = staged.as_ref().unwrap_or(&list.file);
+    let (format, report) = add(list, file, &hash, compiler)?;
+    Ok(Version {
+        format,
+        report,
+        hash,
+        staged: staged.map(|staged| (staged, copy.to_owned())),
+    })
+}
+
+/// An interrupted download leaves an empty file; a list that had content does not lose it that way.
+fn refuse_blank(blank: bool, copy: &Path) -> Result<(), Refused> {
+    if blank && std::fs::metadata(copy).is_ok_and(|held| held.len() > 0) {
+        return Err("is empty, and was not before".to_owned().into());
+    }
+    Ok(())
+}
+
+/// A new version from a server. One that lost more than half of its rules is held back: somebody has taken the list over, or
+/// what came is something else.
+fn from_server(
+    list: &ListOrder,
+    copy: &Path,
+    compiler: &mut Compiler,
+    (before, accepted): (u64, Option<&str>),
+) -> Result<Version, Refused> {
+    let (hash, blank) = fingerprint(&list.file)?;
+    refuse_blank(blank, copy)?;
+    let (format, report) = add(list, &list.file, &hash, compiler)?;
+    let lines = report.with_rules;
+    if lines.saturating_mul(2) < before && accepted != Some(hash.as_str()) && copy.exists() {
+        compiler.discard_last();
+        return Err(Refused {
+            reason: format!(
+                "the new version has {lines} lines with rules, the one before {before}: held back; look at it, then \
+                 `isigurtd lists update --accept {}`",
+                list.id
+            ),
+            held: Some(lines),
+        });
+    }
+    Ok(Version {
+        format,
+        report,
+        hash,
+        staged: Some((list.file.clone(), copy.to_owned())),
+    })
+}
+
+/// A list of the platform: exactly what was verified, or nothing is built.
+fn verified(list: &ListOrder, hash: &str, compiler: &mut Compiler) -> Result<ReadList, BuildError> {
+    let damaged = |reason: String| BuildError::Damaged {
+        id: list.id.clone(),
+        file: list.file.clone(),
+        reason,
+    };
+    let (found, _) = fingerprint(&list.file).map_err(damaged)?;
+    if found != hash {
+        return Err(damaged("it is not what was verified".to_owned()));
+    }
+    let (format, mut report) = add(list, &list.file, hash, compiler).map_err(damaged)?;
+    if list.group == Group::Mandatory {
+        report.rejected.clear(); // what stands there is not to be read
+    }
+    let delivered = delivered(list, format, report, found, None);
+    Ok(((delivered, place(compiler)), None))
+}
+
+/// The last good copy.
+fn held(
+    list: &ListOrder,
+    copy: &Path,
+    compiler: &mut Compiler,
+    refused: Option<&Refused>,
+) -> Option<ReadList> {
+    let (hash, _) = fingerprint(copy).ok()?;
+    if list.known.as_ref().is_some_and(|known| *known != hash) {
+        return None;
+    }
+    let (format, report) = add(list, copy, &hash, compiler).ok()?;
+    let error = refused.map(|refused| refused.reason.clone());
+    let mut delivered = delivered(list, format, report, hash, error);
+    delivered.held = refused.and_then(|refused| refused.held);
+    Some(((delivered, place(compiler)), None))
+}
+
+/// A list that nothing is there of yet.
+fn missing(list: &ListOrder) -> ReadList {
+    let error = "was not fetched yet".to_owned();
+    let delivered = delivered(
+        list,
+        list.reading.0,
+        Report::default(),
+        String::new(),
+        Some(error),
+    );
+    ((delivered, usize::MAX), None)
 }
 
 fn delivered(
@@ -292,7 +469,9 @@ fn delivered(
         rejected,
         rejections: report.rejected,
         hash,
+        lines: report.with_rules,
         error,
+        held: None,
     }
 }
 
@@ -303,15 +482,16 @@ fn add(
     hash: &str,
     compiler: &mut Compiler,
 ) -> Result<(Format, Report), String> {
-    let tag = match &list.category {
-        Some(category) => compiler.tag(TagKind::Category, category),
-        None => compiler.tag(TagKind::Own, "own"),
+    let tag = match &list.group {
+        Group::Category(category) => compiler.tag(TagKind::Category, category),
+        Group::Own => compiler.tag(TagKind::Own, "own"),
+        Group::Mandatory => compiler.tag(TagKind::Mandatory, "national"),
     };
     let (format, subdomains) = list.reading;
     let info = ListInfo {
         id: list.id.clone(),
         tag: tag.map_err(|error| error.to_string())?,
-        origin: list.file.display().to_string(),
+        origin: list.origin.clone(),
         format,
         version: hash.to_owned(),
     };

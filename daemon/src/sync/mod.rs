@@ -1,4 +1,9 @@
-//! Brings lists in: has them built into an index, and maps it.
+//! Brings lists in: fetches them, has them built into an index, and maps it.
+//!
+//! ```text
+//! keeper.rs ─┬▶ national/   the platform's lists, verified ─┐
+//!            └▶ remote.rs   lists by URL ───────────────────┴▶ files ─▶ worker.rs ─▶ build.rs ─▶ index, swapped by the daemon
+//! ```
 //!
 //! An index that was built from the same lists is used again, so that a start costs milliseconds. A list that cannot be
 //! read is replaced by its last good copy; only a list that was never read stops the start. A failure is logged, kept
@@ -6,8 +11,12 @@
 //! decided with it.
 
 mod build;
+mod keeper;
+mod national;
+mod remote;
 pub mod worker;
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,12 +24,16 @@ use std::sync::Arc;
 use isigurt_blocklists::data;
 use isigurt_blocklists::index::{FileError, Index, Lines, Seed, VERSION};
 use isigurt_blocklists::read::{Format, REVISION};
+use isigurt_wire::release::Publisher;
 use serde::{Deserialize, Serialize};
 
-use crate::config::Config;
+use crate::config::{Config, List, Source};
 use crate::store::{Store, Table, write_whole};
-use build::{Delivered, Delivery, ListOrder, Order};
+use build::{Delivered, Delivery, Group, Kind, ListOrder, Order};
+use remote::FETCHES;
 use worker::Worker;
+
+pub use keeper::{Keeper, Progress};
 
 /// What is known about a list across restarts, by its id.
 const LISTS: Table<ListState> = Table::new("lists", &[]);
@@ -38,6 +51,9 @@ struct ListState {
     loaded_at: i64,
     /// Why the newest try failed, if it did.
     last_error: Option<String>,
+    /// Lines with rules in the version in force.
+    #[serde(default)]
+    lines: u64,
 }
 
 /// Why there is nothing to enforce.
@@ -52,6 +68,9 @@ pub enum SyncError {
     /// Files of the index cannot be read or written.
     #[error("index {0}: {1}; make the state folder writable, and room on the disk")]
     Io(PathBuf, io::Error),
+    /// A list of the platform is not what was verified any more.
+    #[error("national list {0:?} is damaged: {1}; it is fetched anew")]
+    Damaged(String, String),
     /// The built-in lists are damaged.
     #[error("built-in lists: {0}; this program is damaged, install it again")]
     BuiltIn(#[from] data::DataError),
@@ -75,6 +94,47 @@ pub struct ListStatus {
     pub loaded_at: Option<i64>,
     /// Why the newest try failed; the last good version is in force then.
     pub last_error: Option<String>,
+    /// The publisher's number of the version in force; only national lists have one.
+    #[serde(default)]
+    pub version: Option<u64>,
+    /// Lines with rules in a newer version that is held back, because it lost more than half of them.
+    #[serde(default)]
+    pub held: Option<u64>,
+    /// When its server last answered and everything was right, seconds since 1970; `None` for files.
+    #[serde(default)]
+    pub checked_at: Option<i64>,
+    /// When its server is asked next, seconds since 1970.
+    #[serde(default)]
+    pub next_try: Option<i64>,
+}
+
+impl fmt::Display for ListStatus {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = |at: Option<i64>| at.and_then(|at| jiff::Timestamp::from_second(at).ok());
+        write!(out, "list {}: {} rules", self.id, self.rules)?;
+        if let Some(version) = self.version {
+            write!(out, ", version {version}")?;
+        }
+        if self.version.is_none() {
+            write!(out, ", {} lines refused", self.rejected)?;
+        }
+        for (what, at) in [
+            ("since", self.loaded_at),
+            ("checked", self.checked_at),
+            ("next try", self.next_try),
+        ] {
+            if let Some(at) = time(at) {
+                write!(out, ", {what} {at}")?;
+            }
+        }
+        if let Some(held) = self.held {
+            write!(out, "\n    a version with {held} lines with rules is held back")?;
+        }
+        match &self.last_error {
+            Some(error) => write!(out, "\n    {error}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What the line enforces, with how each list stands.
@@ -102,6 +162,20 @@ struct Standing {
     /// Of the index.
     identity: [u8; 16],
     lists: Vec<ListStatus>,
+}
+
+/// The platform's lists as they are to be enforced.
+#[derive(Debug, Default)]
+struct National {
+    url: String,
+    folder: PathBuf,
+    lists: Vec<national::Kept>,
+}
+
+impl National {
+    fn leave_out(&mut self, id: &str) {
+        self.lists.retain(|kept| kept.id() != id);
+    }
 }
 
 impl Files {
@@ -192,24 +266,40 @@ pub struct Loading<'a> {
     pub threads: usize,
     /// Seconds since 1970.
     pub now: i64,
+    /// Nothing is in force yet: a national list that is damaged is left out, rather than everything else.
+    pub first: bool,
 }
 
 impl Loading<'_> {
     /// The rules in force: the index that stands, or a new one where a list changed.
     pub fn load(&self) -> Result<Rules, SyncError> {
         let files = Files::in_state(&self.config.state_dir);
-        let sources = self.sources();
-        let (index, lists, lines) = match files.standing_for(&sources) {
-            Some((index, lists)) => (index, lists, None),
-            None if self.store.is_some() => {
-                let (index, lists) = self.build(&files, sources)?;
-                (index, lists, None)
+        let mut national = self.national();
+        let (index, lists, lines) = loop {
+            let sources = self.sources(&national);
+            if let Some((index, lists)) = files.standing_for(&sources) {
+                break (index, lists, None);
             }
-            None => {
-                let (index, lists, lines) = self.build_in_memory()?;
-                (index, lists, Some(lines))
+            let built = match self.store {
+                Some(_) => self
+                    .build(&files, sources, &national)
+                    .map(|(index, lists)| (index, lists, None)),
+                None => self
+                    .build_in_memory(&national)
+                    .map(|(index, lists, lines)| (index, lists, Some(lines))),
+            };
+            match built {
+                Ok(built) => break built,
+                Err(SyncError::Damaged(id, reason)) if self.first => {
+                    tracing::error!(list = id, %reason, "not enforced until it is fetched anew");
+                    national.leave_out(&id);
+                }
+                Err(error) => return Err(error),
             }
         };
+        if self.store.is_some() {
+            national::State::open(&national.folder).tidy(&national.folder);
+        }
         for list in &lists {
             if let Some(reason) = &list.last_error {
                 tracing::error!(list = %list.id, file = %list.origin, %reason, "list not read; its last good version stays in force");
@@ -222,28 +312,35 @@ impl Loading<'_> {
         })
     }
 
-    /// A hash of everything that decides what the index holds: program, configured lists, and the state of their files.
-    fn sources(&self) -> String {
+    /// A hash of everything that decides what the index holds: program, configured lists and the state of their files,
+    /// verified lists.
+    fn sources(&self, national: &National) -> String {
         use std::os::unix::fs::MetadataExt as _;
         let files = self.config.lists.iter().map(|list| {
-            let metadata = std::fs::metadata(list.url.path()).ok();
-            let state = metadata.map(|file| {
-                let changed = (file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec());
-                (file.dev(), file.ino(), file.len(), changed)
-            });
+            let state = match &list.url {
+                Source::File(path) => std::fs::metadata(path).ok().map(|file| {
+                    let changed = (file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec());
+                    format!("{:?}", (file.dev(), file.ino(), file.len(), changed))
+                }),
+                Source::Url(_) => self
+                    .fetch(list)
+                    .map(|fetch| format!("{} {:?}", fetch.hash, fetch.accepted)),
+            };
             (
                 &list.id,
-                list.url.path(),
+                &list.url,
                 list.format,
                 list.subdomains,
                 &list.category,
                 state,
             )
         });
+        let national = national.lists.iter().map(|kept| &kept.target);
         let text = format!(
-            "{VERSION} {REVISION} {} {:?}",
+            "{VERSION} {REVISION} {} {:?} {:?}",
             env!("CARGO_PKG_VERSION"),
-            files.collect::<Vec<_>>()
+            files.collect::<Vec<_>>(),
+            national.collect::<Vec<_>>()
         );
         let mut hasher = blake3::Hasher::new();
         hasher.update(text.as_bytes());
@@ -253,21 +350,81 @@ impl Loading<'_> {
         hasher.finalize().to_hex().to_string()
     }
 
-    fn order(&self, seed: Seed) -> Order {
-        let lists = self.config.lists.iter().map(|list| ListOrder {
-            id: list.id.as_str().to_owned(),
-            file: list.url.path().to_owned(),
-            reading: (list.format, list.subdomains),
-            category: list.category.clone(),
-            known: self.known(list.id.as_str()).map(|known| known.hash),
-        });
+    fn fetch(&self, list: &List) -> Option<remote::FetchState> {
+        let store = self.store?;
+        store.get(&FETCHES, list.id.as_str()).ok().flatten()
+    }
+
+    /// The platform's lists that were verified last.
+    fn national(&self) -> National {
+        let folder = national::folder(&self.config.state_dir);
+        match &self.config.platform {
+            Some(platform) => National {
+                url: platform.url.clone(),
+                lists: national::State::open(&folder).lists,
+                folder,
+            },
+            None => National {
+                folder,
+                ..National::default()
+            },
+        }
+    }
+
+    fn order(&self, seed: Seed, national: &National) -> Order {
+        let copies = self.config.state_dir.join("lists");
+        let mut lists: Vec<ListOrder> = self
+            .config
+            .lists
+            .iter()
+            .map(|list| self.configured(list, &copies))
+            .collect();
+        lists.extend(national.lists.iter().map(|kept| ListOrder {
+            id: kept.id(),
+            file: kept.path(&national.folder),
+            origin: national.url.clone(),
+            reading: (kept.format(), None),
+            group: match (kept.target.publisher, &kept.target.category) {
+                (Publisher::Categories, Some(category)) => Group::Category(category.clone()),
+                // Only the authority publishes lists without one (`trust.rs`).
+                (Publisher::Mandatory, _) | (Publisher::Categories, None) => Group::Mandatory,
+            },
+            kind: Kind::Verified {
+                hash: kept.target.blake3.clone(),
+            },
+            known: None,
+        }));
         Order {
             seed,
             built_at: self.now,
             threads: self.threads,
-            copies: self.config.state_dir.join("lists"),
+            copies,
             keep: self.store.is_some(),
-            lists: lists.collect(),
+            lists,
+        }
+    }
+
+    fn configured(&self, list: &List, copies: &Path) -> ListOrder {
+        let id = list.id.as_str();
+        let known = self.known(id);
+        let (file, kind) = match &list.url {
+            Source::File(path) => (path.clone(), Kind::File),
+            Source::Url(_) => {
+                let kind = Kind::Fetched {
+                    before: known.as_ref().map_or(0, |known| known.lines),
+                    accepted: self.fetch(list).and_then(|fetch| fetch.accepted),
+                };
+                (remote::fetched(copies, id), kind)
+            }
+        };
+        ListOrder {
+            id: id.to_owned(),
+            file,
+            origin: list.url.to_string(),
+            reading: (list.format, list.subdomains),
+            group: list.category.clone().map_or(Group::Own, Group::Category),
+            kind,
+            known: known.map(|known| known.hash).filter(|hash| !hash.is_empty()),
         }
     }
 
@@ -276,16 +433,21 @@ impl Loading<'_> {
     }
 
     /// Builds a new index and puts it in the place of the old one once it is checked.
-    fn build(&self, files: &Files, sources: String) -> Result<(Index, Vec<ListStatus>), SyncError> {
+    fn build(
+        &self,
+        files: &Files,
+        sources: String,
+        national: &National,
+    ) -> Result<(Index, Vec<ListStatus>), SyncError> {
         let failed = |error| SyncError::Io(files.folder.clone(), error);
-        let order = self.order(files.own_seed().map_err(failed)?);
+        let order = self.order(files.own_seed().map_err(failed)?, national);
         let (index, lines) = (files.folder.join("next.idx"), files.folder.join("next.lines"));
         let delivery = self
             .worker
             .build(order, &index, &lines)
-            .map_err(|error| SyncError::Build(error.to_string()))?;
+            .map_err(|error| self.failed(error))?;
         let opened = open(&index)?;
-        let lists = self.settle(delivery);
+        let lists = self.settle(delivery, national);
         // The index last: what stands beside it is only believed if it bears the index's identity.
         let standing = Standing {
             sources,
@@ -303,19 +465,32 @@ impl Loading<'_> {
     }
 
     /// Builds for one command: nothing is kept, and the seed need not be this device's own.
-    fn build_in_memory(&self) -> Result<(Index, Vec<ListStatus>, Lines), SyncError> {
+    fn build_in_memory(&self, national: &National) -> Result<(Index, Vec<ListStatus>, Lines), SyncError> {
         let (mut index, mut lines) = (io::Cursor::new(Vec::new()), io::Cursor::new(Vec::new()));
-        let delivery = build::build(&self.order(Seed([0; 32])), &mut index, &mut lines)
-            .map_err(|error| SyncError::Build(error.to_string()))?;
+        let delivery = build::build(&self.order(Seed([0; 32]), national), &mut index, &mut lines)
+            .map_err(|error| self.failed(error))?;
         let damaged = |error| SyncError::Index(PathBuf::from("in memory"), error);
         let index = Index::open(index.into_inner()).map_err(damaged)?;
         index.verify().map_err(damaged)?;
         let lines = Lines::open(&lines.into_inner().into()).map_err(damaged)?;
-        Ok((index, self.settle(delivery), lines))
+        Ok((index, self.settle(delivery, national), lines))
+    }
+
+    /// A verified list that is damaged goes, so that it is fetched anew.
+    fn failed(&self, error: build::BuildError) -> SyncError {
+        match error {
+            build::BuildError::Damaged { id, file, reason } => {
+                if self.store.is_some() {
+                    let _ = std::fs::remove_file(file);
+                }
+                SyncError::Damaged(id, reason)
+            }
+            error => SyncError::Build(error.to_string()),
+        }
     }
 
     /// Logs and keeps how each list stands now.
-    fn settle(&self, delivery: Delivery) -> Vec<ListStatus> {
+    fn settle(&self, delivery: Delivery, national: &National) -> Vec<ListStatus> {
         for warning in &delivery.warnings {
             tracing::warn!("{warning}");
         }
@@ -330,11 +505,22 @@ impl Loading<'_> {
                 rejected: 0,
                 loaded_at: None,
                 last_error: None,
+                version: None,
+                held: None,
+                checked_at: None,
+                next_try: None,
             })
             .collect();
-        for (list, configured) in delivery.lists.into_iter().zip(&self.config.lists) {
-            let origin = configured.url.path().display().to_string();
-            lists.push(self.settle_one(list, origin));
+        let mut delivered = delivery.lists.into_iter();
+        for (configured, list) in self.config.lists.iter().zip(delivered.by_ref()) {
+            lists.push(self.settle_one(list, configured.url.to_string()));
+        }
+        for (list, kept) in delivered.zip(&national.lists) {
+            lists.push(ListStatus {
+                loaded_at: Some(kept.since),
+                version: Some(kept.target.version),
+                ..self.settle_one(list, national.url.clone())
+            });
         }
         lists
     }
@@ -349,7 +535,9 @@ impl Loading<'_> {
             rejected,
             rejections,
             hash,
+            lines,
             error,
+            held,
         } = list;
         for rejected in rejections {
             tracing::warn!(list = id, line = rejected.line, reason = %rejected.reason, text = %rejected.text, "line refused");
@@ -365,6 +553,7 @@ impl Loading<'_> {
             hash,
             loaded_at,
             last_error: error.clone(),
+            lines,
         };
         if let Some(store) = self.store
             && let Err(error) = store.put(&LISTS, &id, &state)
@@ -379,6 +568,10 @@ impl Loading<'_> {
             rejected,
             loaded_at: Some(loaded_at),
             last_error: error,
+            version: None,
+            held,
+            checked_at: None,
+            next_try: None,
         }
     }
 }

@@ -9,6 +9,7 @@
 
 pub mod api;
 pub mod gate;
+pub mod metrics;
 pub mod pages;
 
 use std::net::SocketAddr;

@@ -10,12 +10,20 @@ use std::path::{Path, PathBuf};
 use isigurt_blocklists::read::Format;
 use isigurt_blocklists::read::hashed::Offline;
 
-use super::{Cli, status};
+use super::{Cli, println_line, unexpected};
+use crate::control::{Request, Response};
+use crate::sync::ListStatus;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Show the running daemon's lists
+    /// Show the running daemon's lists: version, age, next try, and why the last one failed
     Status,
+    /// Ask the servers of all lists for news now
+    Update {
+        /// Put a version of this list in force that was held back because it lost over half of its rules
+        #[arg(long, value_name = "ID")]
+        accept: Option<String>,
+    },
     /// Read lists, report on their lines, and compile them into one index
     Compile(Compile),
     /// Write lists as one list in canonical form: sorted, none twice, the same rules always the same octets
@@ -95,7 +103,13 @@ pub(super) struct Compile {
 
 pub(super) fn run(cli: &Cli, command: &Command) -> Result<(), String> {
     match command {
-        Command::Status => status(cli),
+        Command::Status => show(cli, &Request::Status),
+        Command::Update { accept } => show(
+            cli,
+            &Request::UpdateLists {
+                accept: accept.clone(),
+            },
+        ),
         Command::Compile(options) if options.hash => hash::run(cli, options),
         Command::Compile(options) => compile::run(cli, options),
         Command::Canonical {
@@ -107,6 +121,41 @@ pub(super) fn run(cli: &Cli, command: &Command) -> Result<(), String> {
         Command::Diff { old, new, output } => delta::diff(cli, old, new, output),
         Command::Apply { old, delta, output } => delta::apply(cli, old, delta, output),
         Command::Test { file, name, qtype } => test::run(cli, file, name, qtype),
+    }
+}
+
+/// Asks the daemon, and shows how the lists stand.
+fn show(cli: &Cli, request: &Request) -> Result<(), String> {
+    match cli.ask(request)? {
+        Response::Status(status) => cli.print(&Shown {
+            problems: status.problems,
+            lists: status.lists,
+        }),
+        Response::Done => {
+            println_line("accepted; it is in force in a moment");
+            Ok(())
+        }
+        other => Err(unexpected(other)),
+    }
+}
+
+/// All lists, and what is wrong.
+#[derive(serde::Serialize)]
+struct Shown {
+    problems: Vec<String>,
+    lists: Vec<ListStatus>,
+}
+
+impl std::fmt::Display for Shown {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for problem in &self.problems {
+            writeln!(out, "problem: {problem}")?;
+        }
+        for list in self.lists.iter().filter(|list| list.loaded_at.is_some()) {
+            writeln!(out, "{list}")?;
+        }
+        let built_in = self.lists.iter().filter(|list| list.loaded_at.is_none());
+        write!(out, "built-in lists: {}", built_in.count())
     }
 }
 

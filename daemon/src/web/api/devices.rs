@@ -17,6 +17,9 @@ use crate::policy::{ChangeError, Imported};
 use crate::status::AddressShown;
 use crate::web::Site;
 
+/// Devices.
+type Devices = Page<Shown>;
+
 pub(super) fn router() -> OpenApiRouter<Site> {
     OpenApiRouter::new()
         .routes(routes!(devices, add))
@@ -42,13 +45,13 @@ struct Shown {
 
 /// All devices.
 #[utoipa::path(get, path = "/devices", tag = "devices", params(Part), responses(
-    (status = 200, body = Page<Shown>), (status = 400, body = Problem), (status = 401, body = Problem),
+    (status = 200, body = Devices), (status = 400, body = Problem), (status = 401, body = Problem),
     (status = 403, body = Problem)))]
 async fn devices(
     State(site): State<Site>,
     principal: Principal,
     Params(part): Params<Part>,
-) -> Result<axum::Json<Page<Shown>>, Problem> {
+) -> Result<axum::Json<Devices>, Problem> {
     principal.may_read(Area::Devices)?;
     let policy = site.watch.household().policy();
     let mut addresses = site.watch.addresses();

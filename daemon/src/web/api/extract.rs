@@ -1,5 +1,7 @@
 //! What handlers take: bodies, parameters and preconditions, with a problem document for what is malformed.
 
+use std::borrow::Cow;
+
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
@@ -8,6 +10,9 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use utoipa::openapi::schema::{ArrayBuilder, SchemaType, Type};
+use utoipa::openapi::{ObjectBuilder, Ref, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::Problem;
 
@@ -112,8 +117,9 @@ impl<T: Serialize> IntoResponse for Tagged<T> {
     }
 }
 
-/// Part of a list.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
+/// Part of a list. In a handler's description it stands under an alias without parameters (`type Users = Page<UserView>`): with
+/// them, what the macro writes is ambiguous wherever a crate has further conversions of strings.
+#[derive(Debug, Serialize)]
 pub(crate) struct Page<T> {
     /// The part.
     pub(crate) items: Vec<T>,
@@ -121,6 +127,46 @@ pub(crate) struct Page<T> {
     pub(crate) total: usize,
     /// `offset` of the next part, if there is one.
     pub(crate) next: Option<usize>,
+}
+
+impl<T: ToSchema> PartialSchema for Page<T> {
+    fn schema() -> RefOr<Schema> {
+        let items = ArrayBuilder::new().items(Ref::from_schema_name(T::name()));
+        let number = |nullable: bool| {
+            let integer = SchemaType::from(Type::Integer);
+            let kinds = if nullable {
+                SchemaType::from_iter([Type::Integer, Type::Null])
+            } else {
+                integer
+            };
+            ObjectBuilder::new().schema_type(kinds).minimum(Some(0))
+        };
+        ObjectBuilder::new()
+            .description(Some("Part of a list."))
+            .property("items", items.description(Some("The part.")))
+            .required("items")
+            .property(
+                "total",
+                number(false).description(Some("How many there are in all.")),
+            )
+            .required("total")
+            .property(
+                "next",
+                number(true).description(Some("`offset` of the next part, if there is one.")),
+            )
+            .into()
+    }
+}
+
+impl<T: ToSchema> ToSchema for Page<T> {
+    fn name() -> Cow<'static, str> {
+        Cow::Owned(format!("Page_{}", T::name()))
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((T::name().into_owned(), T::schema()));
+        T::schemas(schemas);
+    }
 }
 
 /// Which part of a list.

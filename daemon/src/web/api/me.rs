@@ -17,6 +17,9 @@ use super::problem::Problem;
 use crate::policy::{Answer, Request};
 use crate::web::Site;
 
+/// Requests.
+type Requests = Page<Request>;
+
 pub(super) fn router() -> OpenApiRouter<Site> {
     OpenApiRouter::new()
         .routes(routes!(me))
@@ -142,13 +145,13 @@ async fn ask(
 
 /// All requests for access, the newest first; `search` looks at the names.
 #[utoipa::path(get, path = "/requests", tag = "requests", params(Part), responses(
-    (status = 200, body = Page<Request>), (status = 400, body = Problem), (status = 401, body = Problem),
+    (status = 200, body = Requests), (status = 400, body = Problem), (status = 401, body = Problem),
     (status = 403, body = Problem)))]
 async fn requests(
     State(site): State<Site>,
     principal: Principal,
     Params(part): Params<Part>,
-) -> Result<axum::Json<Page<Request>>, Problem> {
+) -> Result<axum::Json<Requests>, Problem> {
     principal.may_read(Area::Moments)?;
     let all = site.watch.household().requests().into_iter();
     let found = all.filter(|request| part.finds(&request.name) && principal.sees(&request.profile));

@@ -8,6 +8,7 @@ mod data;
 mod devices;
 mod events;
 pub(crate) mod extract;
+mod lists;
 mod me;
 mod moments;
 mod passkeys;
@@ -85,6 +86,7 @@ pub(super) fn router(site: Site) -> Router {
         .merge(reports::router())
         .merge(data::router())
         .merge(events::router())
+        .merge(lists::router())
         .merge(trail::router());
     let (router, mut description) = OpenApiRouter::with_openapi(Description::openapi())
         .nest("/api/v1", resources)

@@ -14,6 +14,9 @@ use super::problem::Problem;
 use crate::policy::ChangeError;
 use crate::web::Site;
 
+/// Profiles.
+type Profiles = Page<ProfileText>;
+
 pub(super) fn router() -> OpenApiRouter<Site> {
     OpenApiRouter::new()
         .routes(routes!(policy, replace_policy))
@@ -176,13 +179,13 @@ async fn import_calendar(
 
 /// All profiles.
 #[utoipa::path(get, path = "/profiles", tag = "policy", params(Part), responses(
-    (status = 200, body = Page<ProfileText>), (status = 400, body = Problem), (status = 401, body = Problem),
+    (status = 200, body = Profiles), (status = 400, body = Problem), (status = 401, body = Problem),
     (status = 403, body = Problem)))]
 async fn profiles(
     State(site): State<Site>,
     principal: Principal,
     Params(part): Params<Part>,
-) -> Result<axum::Json<Page<ProfileText>>, Problem> {
+) -> Result<axum::Json<Profiles>, Problem> {
     principal.may_read(Area::Profiles)?;
     let policy = site.watch.household().policy();
     let found = policy

@@ -17,6 +17,9 @@ use crate::report::helplines::{HelplineShown, first_shown};
 use crate::report::{Draft, From, Preview, ReportShown};
 use crate::web::Site;
 
+/// Reports.
+type Reports = Page<ReportShown>;
+
 pub(super) fn router() -> OpenApiRouter<Site> {
     OpenApiRouter::new()
         .routes(routes!(about))
@@ -133,13 +136,13 @@ async fn send(
 /// Reports made by accounts, the newest first; `search` looks at receipts. Those that devices made without an account are
 /// their users' own matter and are not listed.
 #[utoipa::path(get, path = "/reports", tag = "reports", params(Part), responses(
-    (status = 200, body = Page<ReportShown>), (status = 400, body = Problem), (status = 401, body = Problem),
+    (status = 200, body = Reports), (status = 400, body = Problem), (status = 401, body = Problem),
     (status = 403, body = Problem), (status = 503, body = Problem)))]
 async fn reports(
     State(site): State<Site>,
     principal: Principal,
     Params(part): Params<Part>,
-) -> Result<axum::Json<Page<ReportShown>>, Problem> {
+) -> Result<axum::Json<Reports>, Problem> {
     principal.require(Action::ReportRead, Scope::Reached)?;
     let all = principal.may(Action::ReportRead, Scope::Gateway);
     let own = principal.member().map(|member| member.name.as_str());

@@ -17,6 +17,9 @@ use crate::accounts::{Language, NewUser, Role, UserChange, UserView};
 use crate::web::Site;
 use crate::web::gate::Peer;
 
+/// Accounts.
+type Users = Page<UserView>;
+
 pub(super) fn router() -> OpenApiRouter<Site> {
     OpenApiRouter::new()
         .routes(routes!(users, add))
@@ -77,13 +80,13 @@ struct SetPassword {
 
 /// All users, by name.
 #[utoipa::path(get, path = "/users", tag = "accounts", params(Part), responses(
-    (status = 200, body = Page<UserView>), (status = 400, body = Problem), (status = 401, body = Problem),
+    (status = 200, body = Users), (status = 400, body = Problem), (status = 401, body = Problem),
     (status = 403, body = Problem)))]
 async fn users(
     State(site): State<Site>,
     principal: Principal,
     Params(part): Params<Part>,
-) -> Result<Json<Page<UserView>>, Problem> {
+) -> Result<Json<Users>, Problem> {
     principal.require(Action::AccountsRead, Scope::Gateway)?;
     let users = site.accounts.users().into_iter();
     part.of(users.filter(|user| part.finds(&user.name))).map(Json)

@@ -1,0 +1,72 @@
+//! The way out and what comes in on it: lists to start with, the client that fetches, the tasks that keep lists fresh.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+
+use super::now;
+use crate::config::{self, Config};
+use crate::dns::engine::Engine;
+use crate::dns::lookup::OwnUpstreams;
+use crate::http::{self, HttpError};
+use crate::status::Watch;
+use crate::store::Store;
+use crate::sync::worker::Worker;
+use crate::sync::{Keeper, Loading, Rules, SyncError};
+use crate::web;
+
+/// The rules to start with.
+pub(super) fn first(config: &Config, store: &Store, worker: &Worker) -> Result<Rules, SyncError> {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let loading = Loading {
+        config,
+        store: Some(store),
+        worker,
+        threads: threads.min(2),
+        now: now(),
+        first: true,
+    };
+    loading.load()
+}
+
+/// The way out for lists and to the platform; names are looked up through the engine's upstreams.
+pub(super) fn http(config: &Config, engine: &Arc<Engine>) -> Result<http::Client, HttpError> {
+    let config::Http {
+        proxy,
+        authorities,
+        plain,
+        bandwidth_kib,
+        patience,
+    } = &config.http;
+    let settings = http::Settings {
+        proxy: proxy.clone(),
+        authorities: authorities.clone(),
+        plain: *plain,
+        bandwidth: (*bandwidth_kib > 0).then(|| u64::from(*bandwidth_kib) << 10),
+        patience: patience.0,
+    };
+    let lookup: Arc<dyn http::Lookup> = Arc::new(OwnUpstreams(engine.clone()));
+    http::Client::new(&settings, &lookup)
+}
+
+/// Starts what keeps lists fresh, and what shows how that goes.
+pub(super) fn keep(
+    config: &Config,
+    keeper: &Keeper,
+    client: &http::Client,
+    watch: &Arc<Watch>,
+) -> Vec<JoinHandle<()>> {
+    let mut tasks: Vec<JoinHandle<()>> = keeper.start(client).into();
+    if let Some(metrics) = &config.metrics {
+        tasks.push(tokio::spawn(measured(metrics.listen, watch.clone())));
+    }
+    tasks
+}
+
+/// Serves metrics, where the address can be had.
+async fn measured(address: SocketAddr, watch: Arc<Watch>) {
+    if let Some(listener) = web::metrics::bind(address).await {
+        web::metrics::serve(listener, watch).await;
+    }
+}

@@ -1,0 +1,1 @@
+//! The client against repositories made with the library's own editor.

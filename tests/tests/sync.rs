@@ -1,0 +1,259 @@
+//! The gateway syncs: the national lists as the platform publishes them, lists by URL, and what is shown of both.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::case_sensitive_file_extension_comparisons // paths of a repository
+)]
+
+#[path = "support/synced.rs"]
+mod synced;
+
+use std::time::Duration;
+
+use isigurt_tests::{Mirror, Reply, Repository, Role};
+use isigurt_wire::release::Tier;
+use synced::{Synced, eventually, list};
+
+#[test]
+fn a_name_that_the_authority_publishes_is_blocked_and_one_that_it_withdraws_opens_again() {
+    let others: Vec<String> = (0..200).map(|number| format!("other{number}.example")).collect();
+    let with = |name: &'static str| {
+        let names: Vec<&str> = others.iter().map(String::as_str).chain([name]).collect();
+        list(&names)
+    };
+    let mut repository = Repository::new();
+    repository.list(
+        Role::Mandatory,
+        "abuse",
+        None,
+        Tier::Clear,
+        &with("banned.example"),
+    );
+    repository.publish();
+    let synced = Synced::with(&repository, "");
+    synced.blocks("banned.example");
+    synced.blocks("deep.below.banned.example");
+    assert!(synced.opens_now("good.example"));
+
+    // The next version comes as a delta.
+    repository.list(
+        Role::Mandatory,
+        "abuse",
+        None,
+        Tier::Clear,
+        &with("second.example"),
+    );
+    repository.publish();
+    synced.blocks("second.example");
+    synced.opens("banned.example");
+    let asked = synced.mirror.asked();
+    assert!(
+        asked.iter().any(|path| path.ends_with("1-2.delta.zst")),
+        "{asked:?}"
+    );
+    assert!(
+        !asked.iter().any(|path| path.ends_with("2.list.zst")),
+        "{asked:?}"
+    );
+}
+
+#[test]
+fn a_category_list_of_the_editors_joins_its_category_and_a_household_may_open_it() {
+    let mut repository = Repository::new();
+    let text = list(&["bets.example"]);
+    repository.list(Role::Categories, "bets", Some("gambling"), Tier::Clear, &text);
+    repository.publish();
+    let synced = Synced::with(&repository, "");
+    synced.blocks("bets.example");
+    let why = synced.gateway.says(&["why", "bets.example"], true);
+    assert!(
+        why.contains("category: gambling") && why.contains("categories/bets"),
+        "{why}"
+    );
+}
+
+#[test]
+fn hashed_lists_block_what_they_do_not_name_and_nothing_shows_what_stands_in_the_mandatory_one() {
+    let key = isigurt_blocklists::read::hashed::HashKey {
+        key: [7; 32],
+        bits: 128,
+        offline: isigurt_blocklists::read::hashed::Offline::Allow,
+    };
+    let text = format!("{}{}\n", key.header(), key.line(b"secret.example", false));
+    let mut repository = Repository::new();
+    repository.list(Role::Mandatory, "abuse", None, Tier::Hashed, &text);
+    repository.publish();
+    let synced = Synced::with(&repository, "");
+    synced.says("mandatory/abuse: 1 rules");
+    assert!(synced.blocks_now("secret.example"));
+    let why = synced.gateway.says(&["why", "www.secret.example"], true);
+    assert!(
+        why.contains("national list") && !why.contains(&key.line(b"secret.example", false)),
+        "{why}"
+    );
+    let log = synced.gateway.says(&["log"], true);
+    assert!(!log.contains("secret.example"), "{log}");
+    assert!(log.contains("national list"), "{log}");
+}
+
+#[test]
+fn a_poll_with_nothing_new_takes_less_than_a_kilobyte_on_the_wire() {
+    let mut repository = Repository::new();
+    repository.list(
+        Role::Mandatory,
+        "abuse",
+        None,
+        Tier::Clear,
+        &list(&["banned.example"]),
+    );
+    repository.publish();
+    let synced = Synced::with(&repository, "");
+    synced.blocks("banned.example");
+    std::thread::sleep(Duration::from_secs(2)); // what came with the first load
+    let polls = || {
+        let asked = synced.mirror.asked();
+        asked
+            .iter()
+            .filter(|path| path.ends_with("timestamp.json"))
+            .count() as u64
+    };
+    let (octets, before, all) = (
+        synced.mirror.octets(),
+        polls(),
+        synced.mirror.asked().len() as u64,
+    );
+    eventually("three polls", || polls() >= before + 3);
+    let (octets, count) = (synced.mirror.octets() - octets, polls() - before);
+    let others = synced.mirror.asked().len() as u64 - all - count;
+    assert_eq!(others, 0, "a poll asks one question");
+    println!("a poll with nothing new: {} octets on the wire", octets / count);
+    assert!(octets / count <= 1024, "{} octets", octets / count);
+}
+
+#[test]
+fn a_start_without_network_enforces_what_was_verified_and_a_first_one_the_built_in_lists() {
+    let mut repository = Repository::new();
+    repository.list(
+        Role::Mandatory,
+        "abuse",
+        None,
+        Tier::Clear,
+        &list(&["banned.example"]),
+    );
+    repository.publish();
+    let mut synced = Synced::with(&repository, "");
+    synced.blocks("banned.example");
+    synced.mirror.lie(|_| Some(Reply::Page(503, Vec::new())));
+    synced.gateway.signal("TERM");
+    assert_eq!(synced.gateway.wait(), Some(0));
+    synced.gateway.restart();
+    assert!(synced.blocks_now("banned.example"), "from the first answer on");
+
+    let empty = Synced::with(&Repository::new(), "");
+    assert!(empty.blocks_now("bet365.com"));
+    empty.says("no national list was ever verified here; the built-in lists are in force");
+}
+
+#[test]
+fn status_lists_metrics_and_the_command_show_version_age_and_next_try() {
+    let metrics = isigurt_tests::free_address();
+    let mut repository = Repository::new();
+    repository.list(
+        Role::Mandatory,
+        "abuse",
+        None,
+        Tier::Clear,
+        &list(&["banned.example"]),
+    );
+    repository.publish();
+    let synced = Synced::with(&repository, &format!("[metrics]\nlisten = \"{metrics}\"\n"));
+    synced.blocks("banned.example");
+    let shown = synced.gateway.says(&["lists", "status"], true);
+    assert!(
+        shown.contains("list mandatory/abuse: 1 rules, version 1, since "),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("checked ") && shown.contains("next try "),
+        "{shown}"
+    );
+    let shown = synced.gateway.says(&["lists", "update"], true);
+    assert!(shown.contains("mandatory/abuse"), "{shown}");
+    let text = synced::get(metrics, "/metrics");
+    for line in [
+        "isigurt_list_version{list=\"mandatory/abuse\"} 1",
+        "isigurt_list_checked_seconds{list=\"mandatory/abuse\"}",
+        "isigurt_answers_total{verdict=\"blocked\"}",
+        "# TYPE isigurt_queries_total counter",
+        "isigurt_upstream_up{server=",
+        "isigurt_cache_entries ",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    assert!(!text.contains("banned"), "{text}");
+}
+
+#[test]
+fn a_list_by_url_is_enforced_refreshed_and_kept_when_its_server_sends_something_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |text: &str| std::fs::write(folder.path().join("list.txt"), text).unwrap();
+    write("ads.example\ntracker.example\n");
+    let mirror = Mirror::of(folder.path());
+    let lists = format!(
+        "[[lists]]\nid = \"own\"\nurl = \"{}list.txt\"\nformat = \"domains\"\nevery = \"1s\"\n",
+        mirror.url()
+    );
+    let synced = Synced::plain(mirror, &lists);
+    synced.blocks("ads.example");
+    write("ads.example\ntracker.example\nnew.example\n");
+    synced.blocks("new.example");
+
+    // A login page instead of the list.
+    synced
+        .mirror
+        .lie(|_| Some(Reply::Page(200, b"<!DOCTYPE html><html>Log in</html>".to_vec())));
+    synced.says("this is a web page, not a list");
+    assert!(synced.blocks_now("ads.example") && synced.blocks_now("new.example"));
+    // A server that has nothing.
+    synced.mirror.lie(|_| Some(Reply::Page(500, Vec::new())));
+    synced.says("answers with status 500");
+    assert!(synced.blocks_now("new.example"));
+    synced.mirror.be_honest();
+    eventually("all is well", || {
+        !synced
+            .gateway
+            .says(&["lists", "status"], true)
+            .contains("problem")
+    });
+}
+
+#[test]
+fn a_list_that_loses_over_half_of_its_rules_is_held_back_until_it_is_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |text: &str| std::fs::write(folder.path().join("list.txt"), text).unwrap();
+    write("a.example\nb.example\nc.example\nd.example\ne.example\n");
+    let mirror = Mirror::of(folder.path());
+    let lists = format!(
+        "[[lists]]\nid = \"own\"\nurl = \"{}list.txt\"\nformat = \"domains\"\nevery = \"1s\"\n",
+        mirror.url()
+    );
+    let synced = Synced::plain(mirror, &lists);
+    synced.blocks("a.example");
+    write("a.example\nz.example\n");
+    synced.says("held back");
+    assert!(synced.blocks_now("e.example") && synced.opens_now("z.example"));
+    let shown = synced.gateway.says(&["lists", "status"], true);
+    assert!(
+        shown.contains("a version with 2 lines with rules is held back"),
+        "{shown}"
+    );
+    synced
+        .gateway
+        .says(&["lists", "update", "--accept", "nothing"], false);
+    synced.gateway.says(&["lists", "update", "--accept", "own"], true);
+    synced.blocks("z.example");
+    synced.opens("e.example");
+}
