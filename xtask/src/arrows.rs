@@ -84,7 +84,7 @@ const MODULES: &[(&str, &[&str])] = &[
         "cli",
         &[
             "accounts", "app", "clients", "config", "control", "explain", "log", "policy", "report",
-            "status", "store", "sync", "tls",
+            "status", "store", "sync", "tls", "web",
         ],
     ), // nothing imports it
 ];

@@ -17,6 +17,8 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
         "nginx-light",
         "a real web server before the published lists",
     ),
+    ("node", "nodejs", "builds the web UI and drives the browser"),
+    ("npm", "npm", "what the web UI is built with"),
     ("nsd", "nsd", "a real authoritative server behind the gateway"),
     ("psql", "postgresql", "the national platform's database"),
     (

@@ -37,6 +37,7 @@ const NAMES: &[(&[u8], Hold)] = &[
     (b"\x05onion\x00", Hold::Always),
     (b"\x04test\x00", Hold::UnlessForwarded),
     (b"\x05local\x00", Hold::UnlessForwarded),
+    (b"\x05check\x07isigurt\x04home\x04arpa\x00", Hold::Always), // the gateway's own: whether a device asks it
     (b"\x04home\x04arpa\x00", Hold::UnlessForwarded),
 ];
 

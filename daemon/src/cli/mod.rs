@@ -21,6 +21,7 @@ use crate::control::{self, Request, Response};
 use crate::explain::{Asking, Whom};
 use crate::sync::worker::{self, Worker};
 use crate::sync::{Files, Loading};
+use crate::web::api;
 use crate::{app, explain, tls};
 
 /// A DNS filter that keeps children safe on a home router or a school gateway.
@@ -101,6 +102,9 @@ enum Command {
     User(user::Command),
     /// Show how the running daemon stands
     Status,
+    /// Print the description of the HTTP API (OpenAPI 3.1)
+    #[command(hide = true)]
+    Openapi,
     /// Build an index as the daemon asks for it on standard input
     #[command(name = worker::COMMAND, hide = true)]
     BuildIndex,
@@ -149,6 +153,10 @@ pub fn run(cli: &Cli) -> ExitCode {
         Some(Command::Report(options)) => report::run(cli, options),
         Some(Command::User(command)) => user::run(cli, command),
         Some(Command::Status) => status(cli),
+        Some(Command::Openapi) => {
+            println_line(&api::description());
+            Ok(())
+        }
         Some(Command::BuildIndex) => worker::serve(),
     };
     match outcome {

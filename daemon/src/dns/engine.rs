@@ -12,6 +12,7 @@ use isigurt_core::step::{self, Done, Failure, Job, Kind, Peer, Step};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
+use super::check::Checks;
 use super::upstream::Upstream;
 use crate::log::queries::{Pen, QueryLog};
 
@@ -32,6 +33,7 @@ pub struct Engine {
     log: Arc<QueryLog>,
     started: Instant,
     counters: Counters,
+    checks: Checks,
 }
 
 #[derive(Debug, Default)]
@@ -132,6 +134,9 @@ impl Turn<'_> {
     /// Notes what was answered, and gives its place in the tally.
     fn note(&mut self, peer: &Peer, packet: &[u8], done: Done) -> usize {
         self.desk.pen.note(&self.snapshot, peer.addr.ip(), packet, done);
+        if done.kind == Kind::Local {
+            self.engine.checks.note(packet, peer.addr.ip());
+        }
         done.kind as usize
     }
 }
@@ -181,12 +186,18 @@ impl Engine {
             log,
             started: Instant::now(),
             counters: Counters::default(),
+            checks: Checks::default(),
         })
     }
 
     /// Puts a new snapshot in force and gives the old one back; queries under way end with that.
     pub fn swap(&self, snapshot: Snapshot) -> Arc<Snapshot> {
         self.snapshot.swap(Arc::new(snapshot))
+    }
+
+    /// Which devices asked for a name that they were told to ask for.
+    pub fn checks(&self) -> &Checks {
+        &self.checks
     }
 
     /// The snapshot in force.
@@ -229,6 +240,9 @@ impl Engine {
         self.counters.queries.fetch_add(1, Ordering::Relaxed);
         if let Step::Reply(done) | Step::Refresh(done, _) = &step {
             self.log.note(&snapshot, peer.addr.ip(), packet, *done);
+            if done.kind == Kind::Local {
+                self.checks.note(packet, peer.addr.ip());
+            }
         }
         self.next(step)
     }

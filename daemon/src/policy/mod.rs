@@ -10,6 +10,7 @@ mod clock;
 pub mod ical;
 mod import;
 mod moment;
+pub mod presets;
 mod requests;
 mod tables;
 mod text;
@@ -34,9 +35,9 @@ use tokio::sync::broadcast;
 use crate::clients::Known;
 use crate::config::Config;
 use crate::dns::engine::Engine;
-use crate::store::Store;
 
-pub use crate::store::audit::Author;
+pub use crate::store::audit::{Author, Entry};
+pub use crate::store::{Store, StoreError};
 pub use clock::tick;
 pub use import::Imported;
 pub use moment::While;
@@ -154,7 +155,7 @@ impl Inner {
 impl Household {
     /// The policy of this state.
     pub fn new(store: Store, config: &Config) -> Result<Self, String> {
-        let failed = |error: crate::store::StoreError| error.to_string();
+        let failed = |error: StoreError| error.to_string();
         let applied = tables::read(&store).map_err(failed)?;
         let pauses = store.all(&tables::PAUSES).map_err(failed)?;
         let grants = store.all(&tables::GRANTS).map_err(failed)?;

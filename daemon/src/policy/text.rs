@@ -41,6 +41,8 @@ pub fn initial(config: &Config) -> Policy {
     Policy {
         profile: vec![ProfileText {
             name: PROFILE.to_owned(),
+            face: None,
+            age: None,
             categories,
             services: Vec::new(),
             allow: Vec::new(),

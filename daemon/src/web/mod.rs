@@ -1,13 +1,14 @@
-//! The local web server: the embedded page, the health checks, and the API below `/api/v1`.
+//! The local web server: the embedded pages, the health checks, and the API below `/api/v1`.
 //!
 //! ```text
-//!   request ─┬▶ page, health: for everybody, and the same for everybody
+//!   request ─┬▶ files, health: for everybody, and the same for everybody
 //!            └▶ gate (peer, Host, Origin) ─▶ api ─▶ access (cookie or token, CSRF) ─▶ rights ─▶ work
 //! ```
 //!
 //! It never decides who may do what: that is [`crate::accounts::rights`].
 
 pub mod api;
+mod files;
 pub mod gate;
 pub mod metrics;
 pub mod pages;
@@ -19,7 +20,6 @@ use std::time::Duration;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
 use axum::middleware::{self, Next};
-use axum::response::{Html, IntoResponse};
 use axum::routing::get;
 use axum::{Extension, Router};
 use axum_server::tls_rustls::RustlsConfig;
@@ -36,9 +36,6 @@ use crate::tls::Certificates;
 pub const PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];
 /// A client that is slower to say what it wants is hung up on.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Nothing but what this server itself sends is loaded or run.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// What the handlers work on.
 #[derive(Debug, Clone)]
@@ -60,12 +57,11 @@ pub struct Site {
 pub fn router(site: Site) -> Router {
     let gate = middleware::from_fn_with_state(site.clone(), gate::gate);
     Router::new()
-        .route("/", get(index))
-        .route("/style.css", get(style))
         .merge(api::router(site.clone()).route_layer(gate.clone()))
         .merge(pages::router(site).route_layer(gate))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(|| async { "ready\n" })) // lists are in force before anything is served
+        .fallback(files::file)
 }
 
 /// Serves one listener, unencrypted, until the task is ended.
@@ -112,23 +108,4 @@ async fn insist(
             .insert(header::STRICT_TRANSPORT_SECURITY, year);
     }
     response
-}
-
-async fn index() -> impl IntoResponse {
-    let headers = [
-        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-    ];
-    (headers, Html(isigurt_webui::INDEX))
-}
-
-async fn style() -> impl IntoResponse {
-    (
-        [
-            (header::CONTENT_TYPE, "text/css; charset=utf-8"),
-            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        ],
-        isigurt_webui::STYLE,
-    )
 }

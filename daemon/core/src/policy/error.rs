@@ -29,6 +29,12 @@ pub enum PolicyError {
         /// The name.
         name: String,
     },
+    /// What a profile is shown with is no emoji.
+    #[error("profile \"{profile}\": a face has 1 to 16 characters, none of them a control character")]
+    Face {
+        /// Whose.
+        profile: String,
+    },
     /// A profile is named that does not exist.
     #[error("{by}: there is no profile \"{name}\"")]
     UnknownProfile {

@@ -13,7 +13,7 @@ use jiff::civil::Time;
 
 use super::budget::{Meter, Reading};
 use super::error::PolicyError;
-use super::model::{DeviceText, Per, Policy};
+use super::model::{DeviceText, Per, Policy, ProfileText};
 use super::ready::{Budget, Making, Profile, SafeSearchHosts};
 use crate::clients::{self, Network};
 
@@ -108,6 +108,7 @@ impl InForce {
         let mut profiles = Vec::with_capacity(policy.profile.len());
         for text in &policy.profile {
             called("profile", &text.name)?;
+            pictured(text)?;
             let place = u16::try_from(profiles.len()).map_err(|_| PolicyError::TooMany)?;
             if places.insert(&text.name, place).is_some() {
                 return Err(twice("profile", &text.name));
@@ -496,6 +497,16 @@ impl Clients {
 }
 
 /// Refuses names that no list could show: empty, longer than 64 characters, or with control characters.
+fn pictured(profile: &ProfileText) -> Result<(), PolicyError> {
+    let face = profile.face.as_deref().unwrap_or("?");
+    if (1..=16).contains(&face.chars().count()) && !face.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(PolicyError::Face {
+        profile: profile.name.clone(),
+    })
+}
+
 fn called(kind: &'static str, name: &str) -> Result<(), PolicyError> {
     let shown = name.trim() == name && !name.is_empty() && name.chars().count() <= 64;
     if shown && !name.chars().any(char::is_control) {

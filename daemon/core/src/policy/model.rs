@@ -58,6 +58,12 @@ pub struct CalendarText {
 pub struct ProfileText {
     /// Its name, unique.
     pub name: String,
+    /// What it is shown with: an emoji, up to 16 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub face: Option<String>,
+    /// Whom it is for; changes nothing that is blocked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age: Option<Age>,
     /// Blocked categories: those of `blocklists/data/categories.toml` and of configured lists.
     #[serde(default)]
     pub categories: Vec<String>,
@@ -92,6 +98,32 @@ pub struct ProfileText {
 
 fn yes() -> bool {
     true
+}
+
+/// Whom a profile is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub enum Age {
+    /// A child of up to 6 years.
+    #[serde(rename = "up-to-6")]
+    UpTo6,
+    /// A child of 7 to 12 years.
+    #[serde(rename = "7-12")]
+    From7To12,
+    /// A child of 13 to 15 years.
+    #[serde(rename = "13-15")]
+    From13To15,
+    /// A child of 16 or 17 years.
+    #[serde(rename = "16-17")]
+    From16To17,
+    /// An adult.
+    #[serde(rename = "adult")]
+    Adult,
+    /// Devices that nobody has placed.
+    #[serde(rename = "guest")]
+    Guest,
+    /// A group of a school.
+    #[serde(rename = "school")]
+    School,
 }
 
 /// What happens to names that nothing is said about.

@@ -14,6 +14,7 @@ use super::extract::Params;
 use super::moments::profile;
 use super::problem::Problem;
 use crate::explain::{Explanation, Whom};
+use crate::policy::presets::{self, Preset};
 use crate::status::Status;
 use crate::tls::CertificateView;
 use crate::web::Site;
@@ -22,6 +23,7 @@ pub(super) fn router() -> OpenApiRouter<Site> {
     OpenApiRouter::new()
         .routes(routes!(categories))
         .routes(routes!(services))
+        .routes(routes!(presets))
         .routes(routes!(why))
         .routes(routes!(status))
         .routes(routes!(certificate))
@@ -96,6 +98,15 @@ async fn services(principal: Principal) -> Result<axum::Json<Vec<Service>>, Prob
         category: service.category,
     });
     Ok(axum::Json(shown.collect()))
+}
+
+/// What new profiles start with, by age and by place.
+#[utoipa::path(get, path = "/presets", tag = "choices", responses(
+    (status = 200, body = Vec<Preset>), (status = 401, body = Problem), (status = 403, body = Problem),
+    (status = 503, body = Problem)))]
+async fn presets(principal: Principal) -> Result<axum::Json<Vec<Preset>>, Problem> {
+    principal.may_read(Area::Choices)?;
+    presets::built_in().map(axum::Json).map_err(Problem::unavailable)
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]

@@ -4,7 +4,6 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
-use isigurt_core::policy::{Because, Client, Off};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -12,7 +11,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::{Area, Principal};
-use super::extract::{Body, Page, Params, Part};
+use super::extract::{Body, Named, Page, Params, Part};
+use super::present::{Budget, budgets, standing};
 use super::problem::Problem;
 use crate::policy::{Answer, Request};
 use crate::web::Site;
@@ -23,6 +23,7 @@ type Requests = Page<Request>;
 pub(super) fn router() -> OpenApiRouter<Site> {
     OpenApiRouter::new()
         .routes(routes!(me))
+        .routes(routes!(check))
         .routes(routes!(my_requests, ask))
         .routes(routes!(requests))
         .routes(routes!(answer))
@@ -49,17 +50,6 @@ struct Me {
     budgets: Vec<Budget>,
 }
 
-/// Minutes a day, and what is left of them.
-#[derive(Debug, Serialize, ToSchema)]
-struct Budget {
-    /// What it is called.
-    name: String,
-    /// Minutes a day, with those given on top.
-    minutes: u16,
-    /// Minutes used today.
-    used: u16,
-}
-
 /// The device that asks, as the gateway sees it. Needs no account.
 #[utoipa::path(get, path = "/me", tag = "a device itself", responses((status = 200, body = Me)))]
 async fn me(State(site): State<Site>, ConnectInfo(peer): ConnectInfo<SocketAddr>) -> axum::Json<Me> {
@@ -67,14 +57,7 @@ async fn me(State(site): State<Site>, ConnectInfo(peer): ConnectInfo<SocketAddr>
     let snapshot = site.watch.engine().snapshot();
     let (_, now_ms) = site.watch.engine().cache();
     let client = snapshot.client(address, now_ms);
-    let standing = client.standing;
-    let (now, because) = match (standing.off, standing.allow_list, standing.no_services) {
-        (Some(Off::Paused), ..) => ("off", Some(Because::Paused)),
-        (Some(Off::Schedule(place)), ..) => ("off", Some(Because::Schedule(place))),
-        (None, Some(place), _) => ("allow-list", Some(Because::Schedule(place))),
-        (None, None, Some(place)) => ("no-services", Some(Because::Schedule(place))),
-        (None, None, None) => ("open", None),
-    };
+    let (now, because) = standing(client.standing);
     axum::Json(Me {
         address,
         device: client
@@ -83,23 +66,34 @@ async fn me(State(site): State<Site>, ConnectInfo(peer): ConnectInfo<SocketAddr>
         profile: client.profile.name.clone(),
         now,
         because: because.map(|because| because.text(&snapshot.index, client.profile).to_owned()),
-        until: standing.until,
+        until: client.standing.until,
         budgets: budgets(&client),
     })
 }
 
-fn budgets(client: &Client<'_>) -> Vec<Budget> {
-    let places = 0..client.profile.budgets.len();
-    let shown = places.filter_map(|place| {
-        let budget = client.profile.budgets.get(place)?;
-        let reading = client.reading(place)?;
-        Some(Budget {
-            name: budget.called().to_owned(),
-            minutes: budget.minutes.saturating_add(reading.bonus),
-            used: reading.used,
-        })
-    });
-    shown.collect()
+/// Whether a name that a page had this device look up came to the gateway.
+#[derive(Debug, Serialize, ToSchema)]
+struct Check {
+    /// It came.
+    seen: bool,
+    /// It came from the address that asks here: nobody stands between, and the gateway can tell devices apart.
+    direct: bool,
+}
+
+/// Whether somebody looked up `TOKEN.check.isigurt.home.arpa` here. Needs no account.
+#[utoipa::path(get, path = "/me/check/{token}", tag = "a device itself", security(()),
+    params(("token" = String, Path, description = "16 lower-case hexadecimal digits")),
+    responses((status = 200, body = Check), (status = 400, body = Problem)))]
+async fn check(
+    State(site): State<Site>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Named(token): Named,
+) -> axum::Json<Check> {
+    let from = site.watch.engine().checks().seen(&token);
+    axum::Json(Check {
+        seen: from.is_some(),
+        direct: from == Some(peer.ip().to_canonical()),
+    })
 }
 
 #[derive(Debug, Deserialize, ToSchema)]

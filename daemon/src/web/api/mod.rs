@@ -13,6 +13,7 @@ mod me;
 mod moments;
 mod passkeys;
 mod policy;
+mod present;
 pub mod problem;
 mod reports;
 mod second_step;
@@ -70,7 +71,7 @@ impl Modify for WaysIn {
 }
 
 /// Every resource, and what describes them.
-pub(super) fn router(site: Site) -> Router {
+fn resources() -> (Router<Site>, utoipa::openapi::OpenApi) {
     let resources = OpenApiRouter::new()
         .merge(setup::router())
         .merge(session::router())
@@ -83,6 +84,7 @@ pub(super) fn router(site: Site) -> Router {
         .merge(devices::router())
         .merge(moments::router())
         .merge(me::router())
+        .merge(present::router())
         .merge(reports::router())
         .merge(data::router())
         .merge(events::router())
@@ -93,6 +95,18 @@ pub(super) fn router(site: Site) -> Router {
         .split_for_parts();
     anywhere(&mut description);
     problems(&mut description);
+    (router, description)
+}
+
+/// The description of the API (OpenAPI 3.1), as JSON.
+pub fn description() -> String {
+    let (_, description) = resources();
+    description.to_json().unwrap_or_default()
+}
+
+/// The API, with its description.
+pub(super) fn router(site: Site) -> Router {
+    let (router, description) = resources();
     let description = description.to_json().unwrap_or_default();
     let describe = move || {
         let description = description.clone();

@@ -10,6 +10,7 @@ use utoipa_axum::routes;
 use super::access::{Area, Principal};
 use super::extract::Params;
 use super::problem::Problem;
+use crate::policy::{Entry, Store, StoreError};
 use crate::web::Site;
 
 pub(super) fn router() -> OpenApiRouter<Site> {
@@ -18,6 +19,7 @@ pub(super) fn router() -> OpenApiRouter<Site> {
 
 /// One change.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditEntry)]
 struct Change {
     /// Its number; later ones have larger ones.
     id: u64,
@@ -54,14 +56,38 @@ struct Trail {
 struct Which {
     /// Only those before this number.
     before: Option<u64>,
+    /// Only what was done to this, such as `profile child`.
+    object: Option<String>,
     /// How many, up to 1,000.
     #[serde(default = "hundred")]
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: usize,
 }
 
+/// So many entries are looked through at a time.
+const PART: usize = 1000;
+
 fn hundred() -> usize {
     100
+}
+
+/// The newest entries that are asked for.
+fn found(store: &Store, which: &Which) -> Result<Vec<(u64, Entry)>, StoreError> {
+    let Some(object) = &which.object else {
+        return store.audit(which.before, which.limit);
+    };
+    let (mut found, mut before) = (Vec::new(), which.before);
+    while found.len() < which.limit {
+        let part = store.audit(before, PART)?;
+        before = part.last().map(|(id, _)| *id);
+        let whole = part.len() == PART;
+        found.extend(part.into_iter().filter(|(_, entry)| entry.object == *object));
+        if !whole {
+            break;
+        }
+    }
+    found.truncate(which.limit);
+    Ok(found)
 }
 
 /// Who changed what, the newest first.
@@ -77,9 +103,7 @@ async fn trail(
     if !(1..=1000).contains(&which.limit) {
         return Err(Problem::bad_request("limit: 1 to 1,000"));
     }
-    let store = site.watch.household().store();
-    let entries = store
-        .audit(which.before, which.limit)
+    let entries = found(site.watch.household().store(), &which)
         .map_err(|error| Problem::unavailable(error.to_string()))?;
     let next = entries.last().map(|(id, _)| *id);
     Ok(axum::Json(Trail {
