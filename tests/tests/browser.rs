@@ -19,6 +19,11 @@ fn webui() -> PathBuf {
 
 /// Runs a suite against this house; does what it asks for meanwhile.
 fn run(suite: &str, house: &mut House, code: &str) {
+    run_with(suite, house, code, "");
+}
+
+/// The same, where names lead elsewhere than the system says: `MAP name address`.
+fn run_with(suite: &str, house: &mut House, code: &str, names: &str) {
     let mut child = Command::new(system("node"))
         .arg("tests/run.mjs")
         .arg(suite)
@@ -29,6 +34,7 @@ fn run(suite: &str, house: &mut House, code: &str) {
         .env("ISIGURT_CODE", code)
         .env("ISIGURT_PASSWORD", PASSWORD)
         .env("ISIGURT_CHROMIUM", system("chromium"))
+        .env("ISIGURT_HOST_RULES", names)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -95,4 +101,11 @@ fn every_text_stands_in_every_message_file_and_no_page_has_one_of_its_own() {
 #[test]
 fn every_page_is_accessible_and_small_in_both_languages_and_themes() {
     with_ana("pages");
+}
+
+#[test]
+fn pages_without_javascript_are_accessible_usable_and_left_at_once() {
+    let page = isigurt_tests::free_address();
+    let mut house = House::new(&format!("block_page = [\"{page}\"]"));
+    run_with("plain", &mut house, "", &format!("MAP bet365.com {page}"));
 }

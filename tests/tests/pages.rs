@@ -64,7 +64,7 @@ fn strict(answer: &Answer) {
         "{policy}"
     );
     assert_eq!(answer.header("cache-control"), Some("no-store"));
-    assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
+    assert_eq!(answer.header("referrer-policy"), Some("same-origin"));
     assert_eq!(answer.header("set-cookie"), None);
     assert!(
         !answer.raw.contains("style=\"") && !answer.raw.contains("onclick"),
@@ -112,6 +112,30 @@ fn a_blocked_site_says_which_rule_holds_in_the_childs_words() {
         "{}",
         open.raw
     );
+}
+
+#[test]
+fn the_profile_then_the_browser_then_the_household_say_the_language() {
+    let home = home();
+    let speaks = |accept: &str| {
+        let answer = home
+            .child("games.example")
+            .with("accept-language", accept)
+            .send("GET", "/", "");
+        let at = answer.raw.find("<html lang=\"").unwrap() + 12;
+        answer.raw[at..at + 2].to_owned()
+    };
+    assert_eq!((speaks("en"), speaks("de")), ("en".to_owned(), "sq".to_owned()));
+    let apply = |text: &str| {
+        let policy = home.gateway.folder.path().join("policy.toml");
+        std::fs::write(&policy, text).unwrap();
+        home.gateway
+            .says(&["policy", "apply", policy.to_str().unwrap()], true);
+    };
+    apply(&POLICY.replacen("[settings]", "[settings]\nlanguage = \"en\"", 1));
+    assert_eq!((speaks("sq"), speaks("de")), ("sq".to_owned(), "en".to_owned()));
+    apply(&POLICY.replace("name = \"child\"", "name = \"child\"\nlanguage = \"sq\""));
+    assert_eq!(speaks("en"), "sq");
 }
 
 #[test]

@@ -9,6 +9,8 @@ const FLAGS = [
   '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage',
 ];
+// Names that lead to loopback, as the gateway's answer for a blocked name does.
+if (process.env.ISIGURT_HOST_RULES) FLAGS.push(`--host-resolver-rules=${process.env.ISIGURT_HOST_RULES}`);
 const suite = process.argv[2];
 const only = process.argv[3];
 const { tests } = await import(`./${suite}.mjs`);

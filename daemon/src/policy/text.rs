@@ -51,6 +51,7 @@ pub fn initial(config: &Config) -> Policy {
             default: Otherwise::Allow,
             safe_search: false,
             youtube: Youtube::Off,
+            language: None,
             schedule: Vec::new(),
             budget: Vec::new(),
         }],

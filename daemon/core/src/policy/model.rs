@@ -39,6 +39,20 @@ pub struct Settings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub budget_reset: Option<Hour>,
+    /// Language of the pages for those whose browser asks for none that there is; Albanian where none is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<Language>,
+}
+
+/// A language of the pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = PageLanguage)]
+pub enum Language {
+    /// Albanian.
+    Sq,
+    /// English.
+    En,
 }
 
 /// `[[calendar]]`.
@@ -88,6 +102,9 @@ pub struct ProfileText {
     /// How much of YouTube is shown.
     #[serde(default)]
     pub youtube: Youtube,
+    /// Language of the pages that its devices meet, whatever their browsers ask for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<Language>,
     /// When more is blocked than at other hours.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub schedule: Vec<ScheduleText>,

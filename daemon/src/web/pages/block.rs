@@ -164,10 +164,10 @@ impl Why {
             Self::Open => words.open.clone(),
             Self::National => words.national.clone(),
             Self::Paused(_) => words.paused.clone(),
-            Self::Hours(label, Mode::Off, _) => with(&words.schedule_off, label),
-            Self::Hours(label, Mode::AllowList, _) => with(&words.allow_list, label),
-            Self::Hours(label, Mode::NoServices, _) => with(&words.no_services, label),
-            Self::Time(budget) => with(&words.budget, budget),
+            Self::Hours(label, Mode::Off, _) => with(&words.schedule_off, &hours(label, page)),
+            Self::Hours(label, Mode::AllowList, _) => with(&words.allow_list, &hours(label, page)),
+            Self::Hours(label, Mode::NoServices, _) => with(&words.no_services, &hours(label, page)),
+            Self::Time(budget) => with(&words.budget, &minutes(budget, page.language)),
             Self::Service(id) => with(&words.service, service(id)),
             Self::Category(id) => with(&words.category, category(id, page.language)),
             Self::Own => with(&words.own, ""),
@@ -185,6 +185,30 @@ static NAMES: LazyLock<(Vec<Category>, Vec<Service>)> = LazyLock::new(|| {
     data.map(|data| (data.categories, data.services))
         .unwrap_or_default()
 });
+
+/// What hours are called: the presets in the reader's language, else as whoever set them wrote it.
+pub(super) fn hours(label: &str, page: &Page) -> String {
+    let words = &page.words.block;
+    let name = label.strip_prefix("schedule: ").unwrap_or(label);
+    match name {
+        "bedtime" => words.bedtime.clone(),
+        "homework" => words.homework.clone(),
+        "exam" => words.exam.clone(),
+        "off" | "allowed names only" | "no services" => words.hours.clone(), // called by what it does, as nothing was said
+        name => name.to_owned(),
+    }
+}
+
+/// What a budget is called: services and categories as people know them, else as whoever set it wrote it.
+pub(super) fn minutes(called: &str, language: Language) -> String {
+    let parts = called.split(' ').map(|part| match part.split_once(':')? {
+        ("service", id) => Some(service(id)),
+        ("category", id) => Some(category(id, language)),
+        _ => None,
+    });
+    let known: Option<Vec<&str>> = parts.collect();
+    known.map_or_else(|| called.to_owned(), |known| known.join(", "))
+}
 
 fn service(id: &str) -> &str {
     let known = NAMES.1.iter().find(|service| service.id == id);

@@ -134,7 +134,8 @@ async fn anything(
         Host::Site(name) => name,
         Host::None => return small(StatusCode::BAD_REQUEST, "which site?\n"),
     };
-    let page = Page::new(Language::chosen(request.uri().query(), headers), BELOW);
+    let language = Language::of_visit(site, Some(address), request.uri().query(), headers);
+    let page = Page::new(language, BELOW);
     let why = Why::of(site, address, &name);
     let (name, zone) = (name.to_string(), site.watch.household().zone());
     let block = BlockPage::new(&page, &why, &name, &zone);

@@ -8,7 +8,7 @@ use isigurt_core::policy::schedule::Mode;
 use isigurt_core::policy::{Client, Off};
 use serde::Deserialize;
 
-use super::block::clock;
+use super::block::{clock, hours, minutes};
 use super::words::fill;
 use super::{Page, Pages, Sent, Visit, said, shown};
 use crate::policy::{ChangeError, RequestState};
@@ -73,7 +73,7 @@ fn now(page: &Page, client: &Client<'_>) -> String {
         Mode::AllowList => &words.now_allow_list,
         Mode::NoServices => &words.now_no_services,
     };
-    fill(text, &[("what", &schedule.label)])
+    fill(text, &[("what", &hours(&schedule.label, page))])
 }
 
 /// What is left of today's minutes.
@@ -85,14 +85,12 @@ fn budgets(page: &Page, client: &Client<'_>) -> Vec<String> {
             .minutes
             .saturating_add(reading.bonus)
             .saturating_sub(reading.used);
+        let what = minutes(budget.called(), page.language);
         let text = match left {
             0 => &page.words.me.time_over,
             _ => &page.words.me.time_left,
         };
-        Some(fill(
-            text,
-            &[("what", budget.called()), ("count", &left.to_string())],
-        ))
+        Some(fill(text, &[("what", &what), ("count", &left.to_string())]))
     });
     lines.collect()
 }

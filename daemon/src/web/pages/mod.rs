@@ -31,6 +31,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use isigurt_blocklists::data::Helpline;
+use isigurt_core::policy::model;
 use serde::de::DeserializeOwned;
 
 use super::Site;
@@ -123,29 +124,51 @@ impl Language {
         }
     }
 
-    /// What was chosen on the page (`l`), else what the browser likes best of the two (RFC 9110, section 12.5.4), else
-    /// Albanian.
-    fn chosen(query: Option<&str>, headers: &HeaderMap) -> Self {
-        let said = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("l=")));
-        let accepted = headers
-            .get_all(header::ACCEPT_LANGUAGE)
-            .iter()
-            .filter_map(|line| line.to_str().ok())
-            .flat_map(|line| line.split(','))
-            .filter_map(|range| {
-                let (tag, rest) = range.split_once(';').unwrap_or((range, ""));
-                let tag = tag.trim();
-                let language =
-                    Self::of(tag).filter(|_| matches!(tag.as_bytes().get(2), None | Some(b'-')))?;
-                let weight: f32 = match rest.trim().strip_prefix("q=") {
-                    Some(weight) => weight.trim().parse().ok()?,
-                    None => 1.0,
-                };
-                (weight > 0.0).then_some((language, weight))
-            })
-            .reduce(|best, next| if next.1 > best.1 { next } else { best });
+    /// What was chosen on the page (`l`).
+    fn asked(query: Option<&str>) -> Option<Self> {
+        let said = query?.split('&').find_map(|pair| pair.strip_prefix("l="));
         said.and_then(Self::of)
-            .or(accepted.map(|(language, _)| language))
+    }
+
+    /// What the browser likes best of the two (RFC 9110, section 12.5.4).
+    fn accepted(headers: &HeaderMap) -> Option<Self> {
+        let lines = headers.get_all(header::ACCEPT_LANGUAGE).iter();
+        let ranges = lines
+            .filter_map(|line| line.to_str().ok())
+            .flat_map(|line| line.split(','));
+        let known = ranges.filter_map(|range| {
+            let (tag, rest) = range.split_once(';').unwrap_or((range, ""));
+            let tag = tag.trim();
+            let language = Self::of(tag).filter(|_| matches!(tag.as_bytes().get(2), None | Some(b'-')))?;
+            let weight: f32 = match rest.trim().strip_prefix("q=") {
+                Some(weight) => weight.trim().parse().ok()?,
+                None => 1.0,
+            };
+            (weight > 0.0).then_some((language, weight))
+        });
+        let best = known.reduce(|best, next| if next.1 > best.1 { next } else { best });
+        best.map(|(language, _)| language)
+    }
+
+    /// The language of a visit: chosen on the page, else that of the device's profile, else what the browser likes, else the
+    /// household's, else Albanian.
+    fn of_visit(site: &Site, address: Option<IpAddr>, query: Option<&str>, headers: &HeaderMap) -> Self {
+        let from = |language| match language {
+            model::Language::Sq => Self::Sq,
+            model::Language::En => Self::En,
+        };
+        let policy = site.watch.household().policy();
+        let profile = || {
+            let snapshot = site.watch.engine().snapshot();
+            let (_, now_ms) = site.watch.engine().cache();
+            let name = &snapshot.client(address?, now_ms).profile.name;
+            let profile = policy.profile.iter().find(|profile| profile.name == *name);
+            profile.and_then(|profile| profile.language).map(from)
+        };
+        Self::asked(query)
+            .or_else(profile)
+            .or_else(|| Self::accepted(headers))
+            .or(policy.settings.language.map(from))
             .unwrap_or(Self::Sq)
     }
 }
@@ -223,10 +246,11 @@ impl FromRequestParts<Pages> for Visit {
         let Some(ConnectInfo(peer)) = peer else {
             return Err(StatusCode::SERVICE_UNAVAILABLE.into_response());
         };
-        let language = Language::chosen(parts.uri.query(), &parts.headers);
+        let address = peer.ip().to_canonical();
+        let language = Language::of_visit(&pages.site, Some(address), parts.uri.query(), &parts.headers);
         Ok(Self {
             page: Page::new(language, pages.base),
-            address: peer.ip().to_canonical(),
+            address,
         })
     }
 }
@@ -238,7 +262,10 @@ impl<T: DeserializeOwned> FromRequest<Pages> for Sent<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, pages: &Pages) -> Result<Self, Response> {
-        let language = Language::chosen(request.uri().query(), request.headers());
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        let address = peer.map(|ConnectInfo(peer)| peer.ip().to_canonical());
+        let query = request.uri().query();
+        let language = Language::of_visit(&pages.site, address, query, request.headers());
         match Form::from_request(request, pages).await {
             Ok(Form(sent)) => Ok(Self(sent)),
             Err(rejection) => {
@@ -283,7 +310,8 @@ fn shown(status: StatusCode, page: &impl Template) -> Response {
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
         (header::CACHE_CONTROL, "no-store"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
+        // With "no-referrer" browsers would not say either that a form comes from this page itself.
+        (header::REFERRER_POLICY, "same-origin"),
         (header::VARY, "accept-language"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));

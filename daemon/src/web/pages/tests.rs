@@ -16,10 +16,10 @@ fn whys() -> Vec<Why> {
         Why::National,
         Why::Paused(None),
         Why::Paused(later),
-        Why::Hours("bedtime".to_owned(), Mode::Off, later),
+        Why::Hours("schedule: bedtime".to_owned(), Mode::Off, later),
         Why::Hours("homework".to_owned(), Mode::AllowList, later),
         Why::Hours("lesson".to_owned(), Mode::NoServices, None),
-        Why::Time("YouTube".to_owned()),
+        Why::Time("service:youtube category:games".to_owned()),
         Why::Service("tiktok".to_owned()),
         Why::Category("gambling".to_owned()),
         Why::Own,
@@ -36,26 +36,36 @@ fn rendered(language: Language, why: &Why, name: &str) -> String {
 }
 
 #[test]
-fn the_language_is_the_one_chosen_then_the_browsers_then_albanian() {
-    let chosen = |query: Option<&str>, accept: &str| {
+fn the_language_is_read_from_what_browsers_say() {
+    for (accept, language) in [
+        ("sq", Some("sq")),
+        ("en-US,en;q=0.9", Some("en")),
+        ("de-DE,de;q=0.9,en;q=0.3,sq;q=0.5", Some("sq")),
+        ("de", None),
+        ("", None),
+        ("english", None),
+        ("en;q=0", None),
+        ("en;q=x,;;,,", None),
+    ] {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT_LANGUAGE, accept.parse().unwrap());
-        Language::chosen(query, &headers).code()
-    };
-    for (query, accept, language) in [
-        (None, "sq", "sq"),
-        (None, "en-US,en;q=0.9", "en"),
-        (None, "de-DE,de;q=0.9,en;q=0.3,sq;q=0.5", "sq"),
-        (None, "de", "sq"),
-        (None, "", "sq"),
-        (None, "english", "sq"),
-        (None, "en;q=0", "sq"),
-        (None, "en;q=x,;;,,", "sq"),
-        (Some("a=b&l=en"), "sq", "en"),
-        (Some("l=xx"), "en", "en"),
-        (Some("l=ë"), "en", "en"),
+        assert_eq!(
+            Language::accepted(&headers).map(Language::code),
+            language,
+            "{accept:?}"
+        );
+    }
+    for (query, language) in [
+        ("a=b&l=en", Some("en")),
+        ("l=xx", None),
+        ("l=ë", None),
+        ("ll=en", None),
     ] {
-        assert_eq!(chosen(query, accept), language, "{query:?} {accept:?}");
+        assert_eq!(
+            Language::asked(Some(query)).map(Language::code),
+            language,
+            "{query}"
+        );
     }
 }
 
@@ -85,6 +95,14 @@ fn every_reason_is_said_in_both_languages_with_its_own_words_and_the_helplines()
         html.contains("Lojëra fati") && html.contains("Kërko leje"),
         "{html}"
     );
+    let bedtime = Why::Hours("schedule: bedtime".to_owned(), Mode::Off, None);
+    assert!(rendered(Language::Sq, &bedtime, "x.example").contains("koha e gjumit"));
+    let used_up = rendered(
+        Language::Sq,
+        &Why::Time("service:youtube category:games".to_owned()),
+        "x.example",
+    );
+    assert!(used_up.contains("YouTube, Lojëra"), "{used_up}");
     assert!(rendered(Language::En, &Why::Service("tiktok".to_owned()), "x.example").contains("TikTok"));
 }
 

@@ -91,6 +91,10 @@ texts!(Block {
     mistake_text,
     mistake_button,
     talk,
+    bedtime,
+    homework,
+    exam,
+    hours,
 });
 texts!(Me {
     title,
