@@ -37,7 +37,6 @@ pub(crate) fn octets(mut answers: Vec<Confirmation>) -> serde_json::Result<Vec<u
 }
 
 /// The answer to a question, as JSON; `None` where there is none. A question that is not of the form has none.
-#[allow(dead_code)] // the service's half
 pub(crate) fn answer(state: &Path, question: &Question) -> io::Result<Option<Vec<u8>>> {
     let kebab = |octet: u8| octet.is_ascii_lowercase() || octet.is_ascii_digit() || octet == b'-';
     let hexadecimal = |octet: u8| octet.is_ascii_digit() || (b'a'..=b'f').contains(&octet);

@@ -3,10 +3,15 @@
 //! The first of them is where every deployment starts: the keys that sign the lists.
 #![forbid(unsafe_code)]
 
+mod config;
 mod confirmations;
+mod database;
+mod export;
 mod keygen;
 mod publish;
 mod publisher;
+mod serve;
+mod triage;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -42,6 +47,19 @@ enum Command {
     },
     #[command(flatten)]
     Publisher(publisher::Command),
+    /// Take reports, say how they stand, and serve the lists
+    Serve {
+        /// What to serve, and where: see docs/platform.md
+        #[arg(long, value_name = "FILE", default_value = "/etc/isigurt/platform.toml")]
+        config: PathBuf,
+    },
+    /// Open reports, group them by name, and decide
+    Triage(triage::Triage),
+    /// Decisions of triage, for the publisher
+    #[command(subcommand)]
+    Decisions(export::Decisions),
+    /// Confirmed names as STIX, IODEF, CSV or JSON
+    Export(export::Export),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +69,10 @@ fn main() -> ExitCode {
             keygen::run(out, roles).and_then(|keys| keygen::print(&keys, cli.json))
         }
         Command::Publisher(command) => publisher::run(command, cli.json),
+        Command::Serve { config } => serve::run(config).map(|()| ExitCode::SUCCESS),
+        Command::Triage(triage) => triage::run(triage, cli.json).map(|text| said(&text)),
+        Command::Decisions(command) => export::decisions(command).map(|text| said(&text)),
+        Command::Export(export) => export::export(export).map(|text| said(&text)),
     };
     match done {
         Ok(code) => code,
@@ -59,4 +81,10 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints what a command said.
+fn said(text: &str) -> ExitCode {
+    let _ = write!(std::io::stdout(), "{text}"); // whoever reads may have gone
+    ExitCode::SUCCESS
 }

@@ -43,7 +43,7 @@ const CRATES: &[(&str, &[&str])] = &[
         ],
     ),
     ("isigurt-tests", &["isigurt-blocklists", "isigurt-wire"]), // tests see the programs from outside
-    ("xtask", &["isigurt-blocklists"]),                         // measures what opening an index costs
+    ("xtask", &["isigurt-blocklists", "isigurt-wire"]), // measures what opening an index costs, sends sealed reports
 ];
 
 /// Modules of `isigurtd` that each may import, bottom first.

@@ -53,7 +53,7 @@ enum Bench {
     Line,
     /// The policy: verdicts and changes with 64 profiles and 20,000 devices (a minute)
     Policy,
-    /// The national platform: releases of 1 M entries, their sizes (a few minutes)
+    /// The national platform: releases of 1 M entries, their sizes; reports a second (a few minutes; needs postgresql)
     Platform,
 }
 

@@ -36,6 +36,7 @@ pub(crate) fn run(rest: &[String]) -> anyhow::Result<()> {
         "building the programs",
         cargo(&["build", "--workspace", "--bins", "--locked"]),
     )?;
+    with_python("stix2", STIX, "it reads our STIX bundles")?;
     let mut tests = cargo(&["test", "--workspace", "--locked"]);
     tests.args(rest).env("PATH", with_schemathesis()?);
     step("tests", tests)
@@ -43,6 +44,8 @@ pub(crate) fn run(rest: &[String]) -> anyhow::Result<()> {
 
 /// What makes requests from the description of the API, and its version.
 const SCHEMATHESIS: &str = "schemathesis==4.32.5";
+/// The field's own reader of STIX, which ours is held against.
+const STIX: &str = "stix2==3.0.2";
 
 /// `PATH` with schemathesis in it, which is installed below `target` where it is missing.
 fn with_schemathesis() -> anyhow::Result<String> {
@@ -50,26 +53,36 @@ fn with_schemathesis() -> anyhow::Result<String> {
     if present("schemathesis") {
         return Ok(path);
     }
-    let folder = crate::root().join("target/schemathesis");
-    let bin = folder.join("bin");
-    if !bin.join("schemathesis").is_file() {
-        println!(
-            "==> schemathesis is missing (it tries the API against its description): installing it below target"
-        );
-        let environment = || {
-            let mut python = Command::new("python3");
-            python.args(["-m", "venv"]).arg(&folder);
-            python
-        };
-        if step("python environment", environment()).is_err() {
-            step("apt-get install", apt(&["install", "-y", "python3-venv"]))?;
-            step("python environment", environment())?;
-        }
-        let mut pip = Command::new(bin.join("pip"));
-        pip.args(["install", "--quiet", "--disable-pip-version-check", SCHEMATHESIS]);
-        step("schemathesis", pip)?;
-    }
+    let bin = with_python(
+        "schemathesis",
+        SCHEMATHESIS,
+        "it tries the API against its description",
+    )?;
     Ok(format!("{}:{path}", bin.display()))
+}
+
+/// Programs of an environment below `target` that has a Python package, which is installed where it is missing.
+fn with_python(name: &str, package: &str, purpose: &str) -> anyhow::Result<std::path::PathBuf> {
+    let folder = crate::root().join("target").join(name);
+    let (bin, done) = (folder.join("bin"), folder.join("installed"));
+    if std::fs::read_to_string(&done).is_ok_and(|known| known == package) {
+        return Ok(bin);
+    }
+    println!("==> {name} is missing ({purpose}): installing it below target");
+    let environment = || {
+        let mut python = Command::new("python3");
+        python.args(["-m", "venv"]).arg(&folder);
+        python
+    };
+    if step("python environment", environment()).is_err() {
+        step("apt-get install", apt(&["install", "-y", "python3-venv"]))?;
+        step("python environment", environment())?;
+    }
+    let mut pip = Command::new(bin.join("pip"));
+    pip.args(["install", "--quiet", "--disable-pip-version-check", package]);
+    step(name, pip)?;
+    std::fs::write(done, package)?;
+    Ok(bin)
 }
 
 /// `apt-get` with these arguments, as root.

@@ -1,5 +1,9 @@
 //! `cargo xtask bench platform`: the national platform against its bars, with the release build.
 
+mod intake;
+#[allow(dead_code, unreachable_pub)] // written for the tests, which use more of it
+#[path = "../../../../tests/src/postgres.rs"]
+mod postgres;
 mod publish;
 
 use std::path::PathBuf;
@@ -17,6 +21,7 @@ pub(crate) fn platform() -> anyhow::Result<()> {
     std::fs::create_dir_all(&folder)?;
     let mut table = Table::default();
     publish::measure(&mut table, &folder)?;
+    intake::measure(&mut table, &folder)?;
     println!("\n{}\n{}", machine(), table.text());
     table.end()
 }
