@@ -12,6 +12,7 @@
 
 pub mod browser;
 pub mod chromium;
+pub mod circle;
 pub mod house;
 pub mod mirror;
 pub mod namespace;
@@ -36,6 +37,7 @@ pub use house::{House, PASSWORD};
 pub use mirror::{Mirror, Reply};
 pub use platform::Platform;
 pub use postgres::Postgres;
+pub use publisher::Publisher;
 pub use repository::{Repository, Role};
 pub use upstream::{Authority, Scripted};
 

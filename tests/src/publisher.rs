@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
+
+use crate::terminate;
 
 /// A publisher's machine. Keys of two editors are beside those of the roles.
 #[derive(Debug)]
@@ -20,13 +22,36 @@ impl Publisher {
     /// Makes the keys and the first root; `lists` are the `[[list]]` tables, whose sources are files of
     /// the folder, with `[decisions]` before them where they are needed.
     pub fn new(lists: &str) -> Self {
+        let publisher = Self::with_keys();
+        publisher.configure(lists);
+        publisher.init();
+        publisher
+    }
+
+    /// The keys alone.
+    pub fn with_keys() -> Self {
         let publisher = Self {
             folder: tempfile::tempdir().unwrap(),
         };
         publisher.run(&["keygen", "--out", "keys", "--roles", KEYS]);
-        publisher.configure(lists);
-        publisher.run(&["init", "--config", "publish.toml"]);
         publisher
+    }
+
+    /// Makes the first root.
+    pub fn init(&self) {
+        self.run(&["init", "--config", "publish.toml"]);
+    }
+
+    /// Publishes by itself whatever changes, until what is given back is dropped.
+    pub fn watch(&self) -> Watching {
+        let child = command(
+            self.folder.path(),
+            &["publish", "--config", "publish.toml", "--watch", "--every", "1s"],
+        )
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+        Watching(child)
     }
 
     /// Writes the configuration anew.
@@ -94,4 +119,14 @@ fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(crate::program("isigurt-platform"));
     command.args(arguments).current_dir(folder);
     command
+}
+
+/// A publisher that watches its sources.
+#[derive(Debug)]
+pub struct Watching(Child);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        terminate(&mut self.0);
+    }
 }

@@ -107,28 +107,11 @@ fn what_is_wrong_is_said_with_its_place_and_what_to_do() {
     );
 }
 
-/// A publisher that watches its sources, until it is dropped.
-struct Watching(Child);
-
-impl Drop for Watching {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn a_changed_source_is_published_by_itself() {
     let publisher = Publisher::new(LISTS);
     publisher.put("casino.txt", "one.test\n");
-    let child = Command::new(isigurt_tests::program("isigurt-platform"))
-        .args(["publish", "--config"])
-        .arg(publisher.path("publish.toml"))
-        .args(["--watch", "--every", "1s"])
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    let _watching = Watching(child);
+    let _watching = publisher.watch();
     let version = |wanted: u64| {
         let started = Instant::now();
         loop {

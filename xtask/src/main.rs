@@ -1,4 +1,4 @@
-//! Developer commands: `cargo xtask test`, `ci`, `bench`, `arrows`, `licenses`, `oui`.
+//! Developer commands: `cargo xtask test`, `ci`, `bench`, `demo`, `arrows`, `licenses`, `oui`.
 #![forbid(unsafe_code)]
 // A program for a terminal; a wrong shape of cargo's own output is a failed run.
 #![allow(clippy::print_stdout, clippy::indexing_slicing)]
@@ -31,6 +31,12 @@ enum Task {
     /// Measurements against the project's bars, printed as a table
     #[command(subcommand)]
     Bench(Bench),
+    /// The whole circle on loopback: PostgreSQL, platform, two gateways, devices; a report on one blocks on the other
+    Demo {
+        /// End after both rounds
+        #[arg(long)]
+        once: bool,
+    },
     /// Do imports and dependencies run along the arrows of ARCHITECTURE.md?
     Arrows,
     /// Are all dependencies' licences among those of deny.toml?
@@ -64,6 +70,21 @@ fn main() -> anyhow::Result<()> {
         Task::Bench(Bench::Line) => bench::line(),
         Task::Bench(Bench::Policy) => bench::policy(),
         Task::Bench(Bench::Platform) => bench::platform(),
+        Task::Demo { once } => {
+            let mut demo = cargo(&[
+                "run",
+                "--quiet",
+                "--locked",
+                "-p",
+                "isigurt-tests",
+                "--example",
+                "demo",
+            ]);
+            if once {
+                demo.args(["--", "--once"]);
+            }
+            step("demo", demo)
+        }
         Task::Arrows => arrows::check(),
         Task::Licenses => licenses::check(),
         Task::Oui { json, source } => oui::make(&json, &source),
