@@ -372,12 +372,19 @@ fn a_list_of_hashes_blocks_what_it_does_not_name() {
     assert_eq!((outcome.blocked.len(), outcome.candidates.len()), (1, 0));
     assert_eq!(outcome.blocked[0].line(Some(&lines)), Some(5));
     assert!(!outcome.blocked[0].pattern_text().contains("bad"));
-    // Short prefixes: a candidate, and blocked only where the list says so.
-    let (index, ..) = compile(&prefixes);
-    let outcome = index.lookup(bad.as_ref(), 1);
-    assert_eq!((outcome.blocked.len(), outcome.candidates.len()), (0, 1));
-    let (index, ..) = compile(&blocking);
-    assert_eq!(index.lookup(bad.as_ref(), 1).blocked.len(), 1);
+    assert!(!index.has_prefixes());
+    // Short prefixes: candidates, whatever the list says of them.
+    for key in [&prefixes, &blocking] {
+        let (index, ..) = compile(key);
+        let outcome = index.lookup(bad.as_ref(), 1);
+        assert_eq!((outcome.blocked.len(), outcome.candidates.len()), (0, 1));
+        assert!(index.has_prefixes());
+        let candidate = &outcome.candidates[0];
+        assert_eq!(index.hash_key(candidate), Some(*key));
+        let whole = read::hashed::HashKey { bits: 128, ..*key };
+        let (full, cut) = index.digests(candidate, bad.as_ref()).unwrap();
+        assert_eq!((full, cut), (whole.digest(b"bad.test"), key.digest(b"bad.test")));
+    }
 }
 
 #[test]

@@ -19,6 +19,7 @@ use isigurt_blocklists::name::Name;
 use isigurt_blocklists::rule::LocalRecord;
 use isigurt_core::cache::Cache;
 use isigurt_core::limit::Limiter;
+use isigurt_core::policy::confirm::Confirmed;
 use isigurt_core::snapshot::{Answers, Snapshot};
 use isigurt_core::wire::cookie::Secret;
 use isigurt_core::wire::finished::TtlBounds;
@@ -37,6 +38,7 @@ use crate::policy::{Household, Parts};
 use crate::report::{self, Desk};
 use crate::status::Watch;
 use crate::store::{Store, StoreError};
+use crate::sync::confirm::Confirmer;
 use crate::sync::worker::Worker;
 use crate::sync::{Files, Keeper, Loading, Rules, SyncError};
 use crate::tls::{self, Certificates, TlsError};
@@ -194,6 +196,8 @@ impl App {
         doors.push(delivery);
         doors.extend(tasks::beside_the_line(&engine, &watch, &network));
         doors.extend(lists::keep(config, &keeper, &http, &watch));
+        let confirmer = Confirmer::new(http.clone(), keeper.clone(), run.confirmed.clone());
+        watch.engine().confirm_with(Arc::new(confirmer));
         Ok(Self {
             loaded,
             state_dir,
@@ -470,9 +474,10 @@ pub fn now() -> i64 {
 }
 
 /// What one run of the daemon has for itself, and keeps over reloads.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Run {
     cookie_secret: Secret,
+    confirmed: Arc<Confirmed>,
     /// Seconds since 1970 at the engine's start.
     epoch_s: u64,
 }
@@ -487,6 +492,7 @@ impl Run {
         }
         Self {
             cookie_secret: Secret(secret),
+            confirmed: Arc::default(),
             epoch_s: wall_s(),
         }
     }
@@ -505,6 +511,7 @@ pub fn snapshot(config: &Config, rules: Rules, parts: Parts, run: &Run) -> Snaps
         local.entry(name.as_ref().wire().into()).or_default();
     }
     Snapshot {
+        confirmed: run.confirmed.clone(),
         index: rules.index,
         policy: parts.policy,
         clients: parts.clients,

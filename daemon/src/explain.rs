@@ -4,9 +4,10 @@ use std::fmt;
 
 use isigurt_blocklists::address::AddressName;
 use isigurt_blocklists::index::{Hit, Lines, TagKind};
-use isigurt_blocklists::name::Name;
+use isigurt_blocklists::name::{Name, NameRef};
 use isigurt_blocklists::rule::Answer;
 use isigurt_core::cache::{Cache, Found, KeyRef, Near};
+use isigurt_core::policy::confirm::{Told, suspects};
 use isigurt_core::policy::{self, Because, Client, Decision, Opened, Present};
 use isigurt_core::snapshot::Snapshot;
 use isigurt_core::special;
@@ -83,9 +84,12 @@ pub struct Explanation {
     /// Exceptions without which the name would be blocked.
     pub lifted_by: Vec<RuleText>,
     /// Lists of short hash prefixes that the name shares; only their confirmation service knows whether it is meant,
-    /// and until then it is allowed.
+    /// and until then the list's header decides.
     #[serde(default)]
     pub candidate_of: Vec<RuleText>,
+    /// What is known about that.
+    #[serde(default)]
+    pub confirmation: Option<String>,
 }
 
 /// A rule with its place.
@@ -148,6 +152,7 @@ pub fn explain(asking: &Asking<'_>, name: &str, qtype: u16) -> Result<Explanatio
         rewritten_to: None,
         lifted_by: Vec::new(),
         candidate_of: Vec::new(),
+        confirmation: None,
     };
     if snapshot.local.contains_key(name.as_ref().wire()) {
         "local".clone_into(&mut explanation.verdict);
@@ -190,10 +195,47 @@ pub fn explain(asking: &Asking<'_>, name: &str, qtype: u16) -> Result<Explanatio
         }
         Decision::Excepted(Opened::Own) | Decision::Allowed => {
             explanation.lifted_by = verdict.lifted.iter().map(text).collect();
-            explanation.candidate_of = verdict.candidates.iter().map(text).collect();
         }
     }
+    if !verdict.candidates.is_empty() && explanation.verdict != "helpline" && explanation.verdict != "blocked"
+    {
+        explanation.candidate_of = verdict.candidates.iter().map(text).collect();
+        confirmation(&mut explanation, asking, &client, name.as_ref(), qtype);
+    }
     Ok(explanation)
+}
+
+/// Adds what is known about a name that is a candidate, as the line decides by it.
+fn confirmation(
+    explanation: &mut Explanation,
+    asking: &Asking<'_>,
+    client: &Client<'_>,
+    name: NameRef<'_>,
+    qtype: u16,
+) {
+    let now_s = u64::try_from(Timestamp::now().as_second()).unwrap_or(0);
+    let opened = explanation.verdict != "allowed" || explanation.line.is_some();
+    for suspect in suspects(&asking.snapshot.index, client, name, qtype) {
+        if opened && !suspect.mandatory {
+            continue;
+        }
+        let (said, blocked) = match asking.snapshot.confirmed.told(&suspect, now_s) {
+            Told::Meant => ("the platform confirms that this name is meant", true),
+            Told::Innocent => ("the platform says that another name is meant", false),
+            Told::Unknown if suspect.blocked_unless_told => {
+                ("not confirmed yet; the list blocks such names until it is", true)
+            }
+            Told::Unknown => ("not confirmed yet; the list allows such names until it is", false),
+        };
+        explanation.confirmation = Some(said.to_owned());
+        if blocked {
+            "blocked".clone_into(&mut explanation.verdict);
+            if suspect.mandatory {
+                explanation.because = Some("national list".to_owned());
+            }
+            return;
+        }
+    }
 }
 
 fn rule_text(hit: &Hit<'_>, snapshot: &Snapshot, lines: Option<&Lines>) -> RuleText {
@@ -290,6 +332,7 @@ impl fmt::Display for Explanation {
             rewritten_to,
             lifted_by,
             candidate_of,
+            confirmation,
             ..
         } = self;
         match verdict.as_str() {
@@ -344,7 +387,10 @@ impl fmt::Display for Explanation {
             place(out, "lifted by exception", lifted)?;
         }
         for candidate in candidate_of {
-            place(out, "candidate, not confirmed and so allowed", candidate)?;
+            place(out, "candidate", candidate)?;
+        }
+        if let Some(confirmation) = confirmation {
+            write!(out, "\n  confirmation: {confirmation}")?;
         }
         Ok(())
     }

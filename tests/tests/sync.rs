@@ -13,8 +13,10 @@ mod synced;
 
 use std::time::Duration;
 
+use isigurt_blocklists::read::hashed::{HashKey, Offline};
 use isigurt_tests::{Mirror, Reply, Repository, Role};
-use isigurt_wire::release::Tier;
+use isigurt_wire::confirm::{Confirmation, Question};
+use isigurt_wire::release::{Service, Tier};
 use synced::{Synced, eventually, list};
 
 #[test]
@@ -77,10 +79,10 @@ fn a_category_list_of_the_editors_joins_its_category_and_a_household_may_open_it
 
 #[test]
 fn hashed_lists_block_what_they_do_not_name_and_nothing_shows_what_stands_in_the_mandatory_one() {
-    let key = isigurt_blocklists::read::hashed::HashKey {
+    let key = HashKey {
         key: [7; 32],
         bits: 128,
-        offline: isigurt_blocklists::read::hashed::Offline::Allow,
+        offline: Offline::Allow,
     };
     let text = format!("{}{}\n", key.header(), key.line(b"secret.example", false));
     let mut repository = Repository::new();
@@ -256,4 +258,143 @@ fn a_list_that_loses_over_half_of_its_rules_is_held_back_until_it_is_accepted() 
     synced.gateway.says(&["lists", "update", "--accept", "own"], true);
     synced.blocks("z.example");
     synced.opens("e.example");
+}
+
+/// A prefix list, three names that share a prefix, of which the first is meant, and the key that says so.
+struct Prefixes {
+    repository: Repository,
+    names: [String; 3],
+    path: String,
+    key: ed25519_dalek::SigningKey,
+    question: Question,
+    hash: String,
+}
+
+impl Prefixes {
+    fn new(offline: Offline) -> Self {
+        let key = HashKey {
+            key: [9; 32],
+            bits: 16,
+            offline,
+        };
+        let meant = "meant.example".to_owned();
+        let digest = key.digest(meant.as_bytes());
+        let alike = (0..).map(|number| format!("n{number}.example"));
+        let mut alike = alike.filter(|name| key.digest(name.as_bytes()) == digest);
+        let names = [meant, alike.next().unwrap(), alike.next().unwrap()];
+        let text = format!("{}{}\n", key.header(), key.line(names[0].as_bytes(), false));
+        let whole = HashKey { bits: 128, ..key };
+        let signing = isigurt_tests::repository::key();
+        let mut repository = Repository::new();
+        repository.service = Some(Service {
+            format: 1,
+            report_keys: Vec::new(),
+            intake: None,
+            confirm: None,
+            confirm_keys: vec![data_encoding::HEXLOWER.encode(signing.verifying_key().as_bytes())],
+        });
+        repository.list(Role::Mandatory, "abuse", None, Tier::Prefix, &text);
+        repository.publish();
+        let question = Question {
+            list: "abuse".to_owned(),
+            version: 1,
+            prefix: key.line(names[0].as_bytes(), false),
+        };
+        Self {
+            path: format!("/api/v1/confirm/{}", question.path()),
+            hash: whole.line(names[0].as_bytes(), false),
+            repository,
+            names,
+            key: signing,
+            question,
+        }
+    }
+
+    fn answer(&self, key: &ed25519_dalek::SigningKey) -> Reply {
+        let expires = jiff::Timestamp::now().as_second() + 3600;
+        let answer = Confirmation::signed(&self.question, vec![self.hash.clone()], expires, key);
+        Reply::Page(200, serde_json::to_vec(&answer).unwrap())
+    }
+
+    /// A gateway that has the list.
+    fn synced(&self) -> Synced {
+        let synced = Synced::with(&self.repository, "");
+        synced.says("mandatory/abuse: 1 rules");
+        synced
+    }
+
+    fn asked(&self, synced: &Synced) -> usize {
+        let asked = synced.mirror.asked();
+        asked.iter().filter(|path| **path == self.path).count()
+    }
+}
+
+#[test]
+fn a_candidate_of_a_prefix_list_is_confirmed_online_once_for_all_names_that_share_the_prefix() {
+    let prefixes = Prefixes::new(Offline::Allow);
+    let synced = prefixes.synced();
+    let (path, answer) = (prefixes.path.clone(), prefixes.answer(&prefixes.key));
+    synced
+        .mirror
+        .lie(move |asked| (asked == path).then(|| answer.clone()));
+    let [meant, alike, other] = &prefixes.names;
+    assert!(synced.opens_now("good.example"), "no candidate waits for anybody");
+    assert_eq!(prefixes.asked(&synced), 0);
+    assert!(synced.blocks_now(meant));
+    assert!(synced.blocks_now(&format!("www.{meant}")));
+    assert!(synced.opens_now(alike) && synced.opens_now(other));
+    assert_eq!(prefixes.asked(&synced), 1, "one prefix, and never a name");
+    let why = synced.gateway.says(&["why", meant], true);
+    assert!(
+        why.contains("the platform confirms that this name is meant"),
+        "{why}"
+    );
+    let why = synced.gateway.says(&["why", alike], true);
+    assert!(
+        why.contains("allowed") && why.contains("another name is meant"),
+        "{why}"
+    );
+    let log = synced.gateway.says(&["log"], true);
+    assert!(
+        !log.contains(meant.as_str()) && log.contains("national list"),
+        "{log}"
+    );
+}
+
+#[test]
+fn where_nobody_confirms_the_lists_header_decides_and_a_forged_confirmation_is_nobodys() {
+    for (offline, blocked) in [(Offline::Allow, false), (Offline::Block, true)] {
+        let prefixes = Prefixes::new(offline);
+        let synced = prefixes.synced();
+        let (path, answer) = (
+            prefixes.path.clone(),
+            prefixes.answer(&isigurt_tests::repository::key()),
+        );
+        synced
+            .mirror
+            .lie(move |asked| (asked == path).then(|| answer.clone()));
+        assert_eq!(synced.blocks_now(&prefixes.names[0]), blocked);
+        assert_eq!(synced.blocks_now(&prefixes.names[1]), blocked);
+        assert_eq!(prefixes.asked(&synced), 1, "then nobody is asked for a while");
+        let why = synced.gateway.says(&["why", &prefixes.names[0]], true);
+        assert!(why.contains("not confirmed yet"), "{why}");
+        assert!(synced.opens_now("good.example"));
+    }
+}
+
+#[test]
+fn a_confirmation_service_that_does_not_answer_holds_up_nobody_but_candidates_and_them_not_long() {
+    let prefixes = Prefixes::new(Offline::Allow);
+    let synced = prefixes.synced();
+    let path = prefixes.path.clone();
+    synced
+        .mirror
+        .lie(move |asked| (asked == path).then_some(Reply::Late(Duration::from_secs(60))));
+    std::thread::scope(|scope| {
+        scope.spawn(|| assert!(synced.opens_now(&prefixes.names[0])));
+        eventually("the question", || prefixes.asked(&synced) == 1);
+        for _ in 0..20 {
+            assert!(synced.opens_now("good.example"));
+        }
+    });
 }

@@ -164,6 +164,7 @@ fn hit<'i>(index: &'i Index, candidate: &Candidate<'_>, answer: Answer) -> Optio
     Some(Hit {
         list,
         tag: list.tag,
+        number: candidate.list,
         place: candidate.place,
         pattern: index.pattern(candidate),
         answer,

@@ -45,6 +45,7 @@ pub struct Index {
     /// The groups of each kind.
     pub(super) kinds: [TagSet; 6],
     addresses: bool,
+    prefixes: bool,
 }
 
 /// A name at or above the one asked for, for which there are rules.
@@ -92,6 +93,7 @@ impl Index {
             summaries: Vec::new(),
             kinds: [TagSet::EMPTY; 6],
             addresses: false,
+            prefixes: false,
             file,
         };
         // Both families meet the gate with the same two labels in every rule.
@@ -101,6 +103,7 @@ impl Index {
                 let (_, second, _) = index.hasher.name(AddressName::new(*address).as_ref());
                 second.is_some_and(|key| filter::contains(&index.gate, key))
             });
+        index.prefixes = index.hashed.iter().any(|(_, key)| key.is_prefix());
         index.summarise();
         Ok(index)
     }
@@ -108,6 +111,38 @@ impl Index {
     /// Whether there are rules for addresses. Rarely a yes where there are none, which costs time and nothing else.
     pub fn has_addresses(&self) -> bool {
         self.addresses
+    }
+
+    /// Whether there is a list of short prefixes, whose matches are candidates only.
+    pub fn has_prefixes(&self) -> bool {
+        self.prefixes
+    }
+
+    /// Whether a name, or one above it, shares a short prefix with something on a list. Allocates nothing.
+    pub fn is_candidate(&self, name: NameRef<'_>) -> bool {
+        if !self.prefixes {
+            return false;
+        }
+        let mut matches = Matches::new();
+        self.hashed_matches(name, &mut matches);
+        let mut lists = matches.iter().filter_map(|found| found.hashed);
+        lists.any(|list| self.unconfirmed(list))
+    }
+
+    /// How the hashes of a rule's list were made, where it is a hashed list.
+    pub fn hash_key(&self, hit: &super::Hit<'_>) -> Option<HashKey> {
+        self.meta.facts.get(usize::from(hit.number))?.hash_key
+    }
+
+    /// For a rule of a hashed list that speaks of `name`: the whole hash of the name that it speaks of, and what the list has of it.
+    pub fn digests(&self, hit: &super::Hit<'_>, name: NameRef<'_>) -> Option<([u8; 16], [u8; 16])> {
+        let key = self.hash_key(hit)?;
+        let whole = HashKey { bits: 128, ..key };
+        let mut text = Canonical::new();
+        let starts = text.write(name)?;
+        let start = starts.len().checked_sub(usize::from(hit.specificity()))?;
+        let suffix = text.suffix(*starts.get(start)?)?;
+        Some((whole.digest(suffix), key.digest(suffix)))
     }
 
     /// Whether a set of this number is stored.

@@ -239,6 +239,8 @@ pub struct Hit<'i> {
     pub tag: TagId,
     /// The names that it speaks of.
     pub pattern: Pattern,
+    /// The list's place in [`Index::lists`].
+    number: u16,
     place: Place,
     answer: Answer,
     important: bool,
@@ -295,7 +297,7 @@ pub struct Outcome<'i> {
     /// Exceptions that won.
     pub lifted: Vec<Hit<'i>>,
     /// Prefixes of hashes that the name shares: candidates, which only a confirmation service can tell from innocent
-    /// names. Not blocked here; lists whose header says `offline: block` have theirs among the blocked ones.
+    /// names. Not blocked here; what the list's header says of them while nobody can be asked is for whoever decides.
     pub candidates: Vec<Hit<'i>>,
     /// An exception of the household's own lists speaks of the name, whether or not anything blocks it.
     pub excepted: bool,

@@ -10,6 +10,7 @@ use isigurt_blocklists::rule::LocalRecord;
 use serde::{Deserialize, Serialize};
 
 use crate::clients::{self, Network};
+use crate::policy::confirm::Confirmed;
 use crate::policy::{Client, Clients, InForce, Present};
 use crate::wire::cookie::Secret;
 use crate::wire::finished::TtlBounds;
@@ -94,9 +95,16 @@ pub struct Snapshot {
     /// Records of `[local]`, by the wire format of their names. A name without any is one of this gateway itself: its answer
     /// is the address that was asked.
     pub local: HashMap<Box<[u8]>, Vec<LocalRecord>>,
+    /// What was told about candidates of prefix lists; kept over swaps.
+    pub confirmed: Arc<Confirmed>,
 }
 
 impl Snapshot {
+    /// The wall's clock at a time of the line's, seconds since 1970.
+    pub fn wall_s(&self, now_ms: u64) -> u64 {
+        self.answers.epoch_s + now_ms / 1000
+    }
+
     /// Whether this address may ask. IPv4-mapped IPv6 addresses count as the IPv4 address.
     pub fn allows(&self, peer: IpAddr) -> bool {
         let peer = clients::number(peer);

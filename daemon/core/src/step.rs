@@ -13,6 +13,7 @@ use std::sync::Arc;
 use isigurt_blocklists::name::Name;
 
 use crate::cache::{Cache, Entry, Key, Near};
+use crate::policy::confirm::Prefix;
 use crate::policy::{Because, Client, Decision};
 use crate::snapshot::Snapshot;
 use crate::wire::finished::{Age, Finished};
@@ -127,12 +128,18 @@ pub struct Job {
     alias: Option<Name>,
     stale: Option<Arc<Entry>>,
     peer: Peer,
+    unconfirmed: Vec<Prefix>,
 }
 
 impl Job {
     /// Whether an older answer stands by, so that the client need not wait to the end (RFC 8767, section 5).
     pub fn has_stale(&self) -> bool {
         self.stale.is_some()
+    }
+
+    /// Prefixes that have to be asked for first; then [`again`] goes on.
+    pub fn unconfirmed(&self) -> &[Prefix] {
+        &self.unconfirmed
     }
 
     /// Who asked, and the query as it came.
@@ -157,6 +164,24 @@ pub fn step(
     near: &mut Near,
     peer: &Peer,
     packet: &[u8],
+    now_ms: u64,
+    out: &mut Vec<u8>,
+) -> Step {
+    walk(snapshot, cache, near, (peer, packet, false), now_ms, out)
+}
+
+/// Goes on with a job once its prefixes were asked for, whether or not anybody answered.
+pub fn again(snapshot: &Snapshot, cache: &Cache, job: &Job, now_ms: u64, out: &mut Vec<u8>) -> Step {
+    let asked = (&job.peer, &*job.packet, true);
+    walk(snapshot, cache, &mut Near::none(), asked, now_ms, out)
+}
+
+/// The line. The last part of what is asked says whether prefixes were asked for.
+fn walk(
+    snapshot: &Snapshot,
+    cache: &Cache,
+    near: &mut Near,
+    (peer, packet, confirmed): (&Peer, &[u8], bool),
     now_ms: u64,
     out: &mut Vec<u8>,
 ) -> Step {
@@ -200,7 +225,11 @@ pub fn step(
         helpline = here == Here::Itself;
         Step::Reply(Kind::Local.into())
     } else {
-        match asked.decide(query.qname()) {
+        let decision = match asked.judge(query.qname(), confirmed) {
+            Ok(decision) => decision,
+            Err(prefixes) => return asked.confirming(prefixes),
+        };
+        match decision {
             Decision::Blocked(because, answer) => asked.blocked(near, because, &answer, out),
             Decision::Helpline => {
                 helpline = true;

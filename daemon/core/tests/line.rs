@@ -70,6 +70,7 @@ fn snapshot(index: Index, block: BlockAnswer) -> Snapshot {
         ..profile(&[0, 1, 2, 3, 4])
     });
     Snapshot {
+        confirmed: Arc::default(),
         index: Arc::new(index),
         present: Arc::new(Present::plain(&policy)),
         clients: Arc::new(Clients::default()),

@@ -1,12 +1,13 @@
 //! What every door shares: the snapshot, the cache, the upstream, the clock and the counters.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use isigurt_core::cache::{Cache, Key, Near};
 use isigurt_core::limit::Limiter;
+use isigurt_core::policy::confirm::Confirm;
 use isigurt_core::snapshot::Snapshot;
 use isigurt_core::step::{self, Done, Failure, Job, Kind, Peer, Step};
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,7 @@ pub struct Engine {
     started: Instant,
     counters: Counters,
     checks: Checks,
+    confirm: OnceLock<Arc<dyn Confirm>>,
 }
 
 #[derive(Debug, Default)]
@@ -187,6 +189,7 @@ impl Engine {
             started: Instant::now(),
             counters: Counters::default(),
             checks: Checks::default(),
+            confirm: OnceLock::new(),
         })
     }
 
@@ -247,8 +250,44 @@ impl Engine {
         self.next(step)
     }
 
-    /// Asks the upstream and writes the reply; `false` where there is none to send.
+    /// Says who asks about candidates of prefix lists; the first one stays.
+    pub fn confirm_with(&self, confirm: Arc<dyn Confirm>) {
+        let _ = self.confirm.set(confirm);
+    }
+
+    /// Has candidates confirmed, and goes down the line again.
+    async fn confirm(self: &Arc<Self>, job: &Job, out: &mut Vec<u8>) -> bool {
+        if let (Some(confirm), Ok(_place)) = (self.confirm.get(), self.waiting.try_acquire()) {
+            confirm.confirm(job.unconfirmed()).await;
+        }
+        let snapshot = self.snapshot.load_full();
+        let step = step::again(&snapshot, &self.cache, job, self.now_ms(), out);
+        if let Step::Reply(done) | Step::Refresh(done, _) = &step {
+            let (peer, packet) = job.asked();
+            self.log.note(&snapshot, peer.addr.ip(), packet, *done);
+        }
+        match self.next(step) {
+            Next::Send => true,
+            Next::SendAndRefresh(job) => {
+                let engine = self.clone();
+                tokio::spawn(async move { engine.refresh(&job).await });
+                true
+            }
+            Next::Wait(job) => self.forward(&job, out).await,
+            Next::Nothing => false,
+        }
+    }
+
+    /// Asks the upstream, or about candidates first, and writes the reply; `false` where there is none to send.
     pub async fn resolve(self: &Arc<Self>, job: &Job, out: &mut Vec<u8>) -> bool {
+        if job.unconfirmed().is_empty() {
+            self.forward(job, out).await
+        } else {
+            self.confirm(job, out).await
+        }
+    }
+
+    async fn forward(self: &Arc<Self>, job: &Job, out: &mut Vec<u8>) -> bool {
         let answer = match self.waiting.try_acquire() {
             Ok(_place) if job.has_stale() => self.resolve_in_time(job).await,
             Ok(_place) => self.upstream.resolve(&job.key).await,

@@ -71,7 +71,7 @@ pub(super) enum Kind {
         accepted: Option<String>,
     },
     /// The national platform, by signatures that were verified: the file holds exactly this.
-    Verified { hash: String },
+    Verified { hash: String, version: u64 },
 }
 
 /// What was built.
@@ -299,7 +299,7 @@ fn one(
                 return Ok(held(list, &copy, compiler, None).unwrap_or_else(|| missing(list)));
             }
         }
-        Kind::Verified { hash } => return verified(list, hash, compiler),
+        Kind::Verified { hash, .. } => return verified(list, hash, compiler),
     };
     match fresh {
         Ok(version) => {
@@ -493,7 +493,10 @@ fn add(
         tag: tag.map_err(|error| error.to_string())?,
         origin: list.origin.clone(),
         format,
-        version: hash.to_owned(),
+        version: match &list.kind {
+            Kind::Verified { version, .. } => version.to_string(),
+            Kind::File | Kind::Fetched { .. } => hash.to_owned(),
+        },
     };
     let source = ListFile(file.to_owned());
     let reading = Reading { format, subdomains };

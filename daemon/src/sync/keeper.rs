@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use super::national::{self, Polled, Poller};
 use super::remote;
 use crate::config::{Config, Source};
-use crate::http::Client;
+use crate::http::{Client, Url};
 use crate::store::{Store, StoreError};
 
 /// How often lists by URL are asked for where nothing is said.
@@ -138,6 +138,26 @@ impl Keeper {
     pub fn platform(&self) -> Option<Progress> {
         let platform = self.shared.platform.read();
         platform.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Where candidates of prefix lists are confirmed, and the keys that confirmations are signed with.
+    pub(super) fn confirmation(&self) -> Option<(Url, Vec<String>)> {
+        let service = self.shared.service.borrow().clone()?;
+        let config = self.shared.config.borrow().clone();
+        let mut base = config.platform.as_ref()?.url.clone();
+        base.push('/');
+        let url = match &service.confirm {
+            Some(url) => Url::parse(url).ok()?,
+            None => Url::parse(base.trim_end_matches('/')).ok()?,
+        };
+        let mut text = url.to_string();
+        if !text.ends_with('/') {
+            text.push('/');
+        }
+        if service.confirm.is_none() {
+            text.push_str("api/v1/confirm/");
+        }
+        Some((Url::parse(&text).ok()?, service.confirm_keys.clone()))
     }
 
     /// What the platform offers beside lists, as it was verified last.

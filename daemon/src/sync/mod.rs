@@ -11,6 +11,7 @@
 //! decided with it.
 
 mod build;
+pub mod confirm;
 mod keeper;
 mod national;
 mod remote;
@@ -391,6 +392,7 @@ impl Loading<'_> {
             },
             kind: Kind::Verified {
                 hash: kept.target.blake3.clone(),
+                version: kept.target.version,
             },
             known: None,
         }));

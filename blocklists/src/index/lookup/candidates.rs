@@ -8,7 +8,6 @@ use super::super::{Outcome, Place, decide};
 use super::{Canonical, Index, Match};
 use crate::name::{Name, NameRef};
 use crate::read::Format;
-use crate::read::hashed::Offline;
 use crate::rule::{Effect, Pattern, Rule};
 
 /// A rule that speaks of the name asked for.
@@ -168,7 +167,7 @@ impl Index {
             .facts
             .get(usize::from(list))
             .and_then(|facts| facts.hash_key)
-            .is_some_and(|key| key.is_prefix() && key.offline == Offline::Allow)
+            .is_some_and(|key| key.is_prefix())
     }
 }
 

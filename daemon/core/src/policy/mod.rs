@@ -4,6 +4,7 @@
 //! look-up, [`verdict`] with the one that knows every rule. Within one step the most specific name wins.
 
 pub mod budget;
+pub mod confirm;
 mod error;
 mod in_force;
 pub mod model;
@@ -209,6 +210,16 @@ impl<'i> Said<'i> {
     fn excepted(&self) -> bool {
         matches!(self, Self::Full(outcome) if outcome.excepted)
     }
+}
+
+/// The decision where a candidate of a list is known to be meant, or is blocked until somebody says otherwise.
+pub fn meant<'s>(suspect: &confirm::Suspect) -> Decision<'s> {
+    let because = if suspect.mandatory {
+        Because::Mandatory(suspect.tag)
+    } else {
+        Because::List(suspect.tag)
+    };
+    Decision::Blocked(because, Answer::Configured)
 }
 
 /// The decision on a query. Minutes of budgets are counted here. Allocates nothing where only plain rules speak of the name.

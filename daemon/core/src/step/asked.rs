@@ -9,6 +9,7 @@ use isigurt_blocklists::rule::{Answer, LocalRecord};
 
 use super::{Done, Job, Kind, Peer, Step, Transport};
 use crate::cache::{Cache, Entry, Found, Key, KeyRef, Near};
+use crate::policy::confirm::{self, Prefix, Told};
 use crate::policy::{self, Because, Client, Decision};
 use crate::snapshot::{BlockAnswer, Snapshot};
 use crate::special::{self, Special};
@@ -51,9 +52,57 @@ pub(super) enum Here {
 }
 
 impl<'l> Asked<'l> {
-    /// The decision on a name for the one who asks.
+    /// The decision on a name for the one who asks; candidates that nothing is known of are decided as their list says.
     pub(super) fn decide(&self, name: NameRef<'_>) -> Decision<'l> {
-        policy::decide(&self.snapshot.index, &self.client, name, self.query.qtype)
+        self.judge(name, true).unwrap_or(Decision::Allowed) // nothing is left to ask for
+    }
+
+    /// The decision on a name, or the prefixes that have to be asked for first; `asked`: they were.
+    #[inline]
+    pub(super) fn judge(&self, name: NameRef<'_>, asked: bool) -> Result<Decision<'l>, Vec<Prefix>> {
+        let index = &self.snapshot.index;
+        let decision = policy::decide(index, &self.client, name, self.query.qtype);
+        if !index.has_prefixes() || matches!(decision, Decision::Helpline | Decision::Blocked(..)) {
+            return Ok(decision);
+        }
+        self.judge_candidates(name, decision, asked)
+    }
+
+    fn judge_candidates(
+        &self,
+        name: NameRef<'_>,
+        decision: Decision<'l>,
+        asked: bool,
+    ) -> Result<Decision<'l>, Vec<Prefix>> {
+        let Snapshot { index, confirmed, .. } = self.snapshot;
+        let now_s = self.snapshot.wall_s(self.now_ms);
+        let mut unknown = Vec::new();
+        for suspect in confirm::suspects(index, &self.client, name, self.query.qtype) {
+            // What opens a name opens it for categories, and never for the authority's lists.
+            if !suspect.mandatory && decision != Decision::Allowed {
+                continue;
+            }
+            match confirmed.told(&suspect, now_s) {
+                Told::Meant => return Ok(policy::meant(&suspect)),
+                Told::Unknown if suspect.askable && !asked && !confirmed.resting(now_s) => {
+                    unknown.push(suspect.prefix);
+                }
+                Told::Unknown if suspect.blocked_unless_told => return Ok(policy::meant(&suspect)),
+                Told::Innocent | Told::Unknown => {}
+            }
+        }
+        if unknown.is_empty() {
+            Ok(decision)
+        } else {
+            Err(unknown)
+        }
+    }
+
+    /// A job that asks for prefixes before anything else.
+    pub(super) fn confirming(&self, prefixes: Vec<Prefix>) -> Step {
+        let mut job = self.job(self.key(self.query.qname()).to_key(), None, None);
+        job.unconfirmed = prefixes;
+        Step::Upstream(Box::new(job))
     }
 
     /// Answers local records, the gateway's own names and special-use names; `None` where the name is none of them.
@@ -340,6 +389,7 @@ impl<'l> Asked<'l> {
             alias,
             stale,
             peer: *self.peer,
+            unconfirmed: Vec::new(),
         }
     }
 

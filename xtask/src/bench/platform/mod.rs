@@ -5,6 +5,7 @@ mod intake;
 #[path = "../../../../tests/src/postgres.rs"]
 mod postgres;
 mod publish;
+mod sync;
 
 use std::path::PathBuf;
 
@@ -15,13 +16,22 @@ use crate::{cargo, root, step};
 pub(crate) fn platform() -> anyhow::Result<()> {
     step(
         "release build",
-        cargo(&["build", "--release", "--locked", "-p", "isigurt-platform"]),
+        cargo(&[
+            "build",
+            "--release",
+            "--locked",
+            "-p",
+            "isigurt-platform",
+            "-p",
+            "isigurtd",
+        ]),
     )?;
     let folder = root().join("target/bench/platform");
     std::fs::create_dir_all(&folder)?;
     let mut table = Table::default();
     publish::measure(&mut table, &folder)?;
     intake::measure(&mut table, &folder)?;
+    sync::measure(&mut table, &folder)?;
     println!("\n{}\n{}", machine(), table.text());
     table.end()
 }

@@ -10,9 +10,9 @@ use anyhow::{Context as _, bail};
 use super::program;
 use crate::bench::{Table, names};
 
-const ENTRIES: usize = 1_000_000;
+pub(super) const ENTRIES: usize = 1_000_000;
 /// What goes in a day, and what comes in its place: 0.5 % of the list each.
-const DAILY: usize = ENTRIES / 200;
+pub(super) const DAILY: usize = ENTRIES / 200;
 /// Versions that deltas are made from.
 const BACK: usize = 8;
 
@@ -21,13 +21,19 @@ pub(super) fn measure(table: &mut Table, folder: &Path) -> anyhow::Result<()> {
     for tier in ["clear", "hashed"] {
         println!("==> {ENTRIES} entries, {tier}");
         let folder = folder.join(tier);
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(&folder)?;
-        run(&folder, &["keygen", "--out", "keys"])?;
-        std::fs::write(folder.join("publish.toml"), configuration(tier))?;
-        run(&folder, &["init", "--config", "publish.toml"])?;
+        prepare(&folder, tier)?;
         releases(table, &folder, tier, &all)?;
     }
+    Ok(())
+}
+
+/// An empty folder with keys, a configuration and the first root.
+pub(super) fn prepare(folder: &Path, tier: &str) -> anyhow::Result<()> {
+    let _ = std::fs::remove_dir_all(folder);
+    std::fs::create_dir_all(folder)?;
+    run(folder, &["keygen", "--out", "keys"])?;
+    std::fs::write(folder.join("publish.toml"), configuration(tier))?;
+    run(folder, &["init", "--config", "publish.toml"])?;
     Ok(())
 }
 
@@ -114,7 +120,7 @@ fn releases(table: &mut Table, folder: &Path, tier: &str, all: &[String]) -> any
 }
 
 /// Runs the platform in `folder`; gives what it printed as JSON, if it did.
-fn run(folder: &Path, arguments: &[&str]) -> anyhow::Result<serde_json::Value> {
+pub(super) fn run(folder: &Path, arguments: &[&str]) -> anyhow::Result<serde_json::Value> {
     let output = Command::new(program())
         .args(arguments)
         .current_dir(folder)
