@@ -46,7 +46,7 @@ use crate::{control, web};
 
 pub use edges::Edges;
 use edges::refused;
-use tasks::sightings;
+use tasks::{counts, sightings};
 
 /// Why the daemon does not start: one line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -183,6 +183,7 @@ impl App {
             hosts: doors::hosts(config),
             watch: watch.clone(),
             certificates: certificates.clone(),
+            stats: counts(config, &engine),
         };
         doors.extend(doors::open(edges.web, edges.https, edges.block_page, &site)?);
         doors.push(tokio::spawn(control::serve(
@@ -194,7 +195,7 @@ impl App {
         doors.push(tokio::spawn(tidy(accounts.clone())));
         doors.push(tokio::spawn(certificates.clone().keep(now)));
         doors.push(delivery);
-        doors.extend(tasks::beside_the_line(&engine, &watch, &network));
+        doors.extend(tasks::beside_the_line(&engine, &network, &site));
         doors.extend(lists::keep(config, &keeper, &http, &watch));
         let confirmer = Confirmer::new(http.clone(), keeper.clone(), run.confirmed.clone());
         watch.engine().confirm_with(Arc::new(confirmer));

@@ -1,10 +1,10 @@
 //! The gateway daemon: the shell round the line of `isigurt-core`.
 //!
 //! `main` hands over to [`cli`]; `run` reads the configuration ([`config`]), opens the state ([`store`]), brings the
-//! lists in ([`sync`]), puts the household's policy in force ([`policy`]), watches who is who on the network
-//! ([`clients`]), takes reports to the national platform ([`report`]) and builds the [`app`], which serves DNS ([`dns`]), the
-//! control socket ([`control`]) and the web UI ([`web`]), with one certificate for all that is encrypted ([`tls`]). Arrows
-//! point downwards: `cli` and `web` on top, `store` and `log` at the bottom; `dns` knows nothing of
+//! lists in ([`sync`]), puts the household's policy in force ([`policy`]), counts what is asked for ([`stats`]), watches who is
+//! who on the network ([`clients`]), takes reports to the national platform ([`report`]) and builds the [`app`], which serves
+//! DNS ([`dns`]), the control socket ([`control`]) and the web UI ([`web`]), with one certificate for all that is encrypted
+//! ([`tls`]); [`doctor`] looks whether all is well. Arrows point downwards: `cli` and `web` on top, `store` and `log` at the bottom; `dns` knows nothing of
 //! `web`, and nothing knows `cli`.
 #![forbid(unsafe_code)]
 
@@ -15,11 +15,13 @@ pub mod clients;
 pub mod config;
 pub mod control;
 pub mod dns;
+pub mod doctor;
 pub mod explain;
 pub mod http;
 pub mod log;
 pub mod policy;
 pub mod report;
+pub mod stats;
 pub mod status;
 pub mod store;
 pub mod sync;

@@ -50,6 +50,7 @@ const CRATES: &[(&str, &[&str])] = &[
 const MODULES: &[(&str, &[&str])] = &[
     ("http", &[]),
     ("log", &[]),
+    ("stats", &["log"]),
     ("store", &[]),
     ("config", &["http"]),
     ("accounts", &["store"]),
@@ -61,6 +62,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("policy", &["clients", "config", "dns", "store"]),
     ("report", &["http", "store"]), // knows nobody's queries
     ("status", &["clients", "dns", "explain", "policy", "sync", "tls"]),
+    ("doctor", &["status"]),
     (
         "control",
         &[
@@ -70,21 +72,22 @@ const MODULES: &[(&str, &[&str])] = &[
     (
         "web",
         &[
-            "accounts", "dns", "explain", "log", "policy", "report", "status", "sync", "tls",
+            "accounts", "dns", "doctor", "explain", "log", "policy", "report", "stats", "status", "store",
+            "sync", "tls",
         ],
     ),
     (
         "app",
         &[
-            "accounts", "clients", "config", "control", "dns", "http", "log", "policy", "report", "status",
-            "store", "sync", "tls", "web",
+            "accounts", "clients", "config", "control", "dns", "http", "log", "policy", "report", "stats",
+            "status", "store", "sync", "tls", "web",
         ],
     ),
     (
         "cli",
         &[
-            "accounts", "app", "clients", "config", "control", "explain", "log", "policy", "report",
-            "status", "store", "sync", "tls", "web",
+            "accounts", "app", "clients", "config", "control", "doctor", "explain", "log", "policy",
+            "report", "status", "store", "sync", "tls", "web",
         ],
     ), // nothing imports it
 ];

@@ -1,6 +1,7 @@
 //! What runs beside the line: what the network tells is handed on, devices without a name are noted and forgotten.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use isigurt_core::snapshot::Site;
 use tokio::sync::broadcast::error::RecvError;
@@ -12,8 +13,10 @@ use crate::clients::{Known, Network};
 use crate::config::{Config, LogQueries};
 use crate::dns::engine::Engine;
 use crate::policy::{self, Event};
+use crate::stats::{Counting, Stats, Taken};
 use crate::status::Watch;
 use crate::store::Store;
+use crate::web;
 
 /// Has the query log tell of clients that no device is named for. A privacy setting that keeps no names keeps none here.
 pub(super) fn sightings(
@@ -43,9 +46,10 @@ pub(super) fn sightings(
 /// Starts what runs beside the line as long as the daemon does.
 pub(super) fn beside_the_line(
     engine: &Arc<Engine>,
-    watch: &Arc<Watch>,
     network: &Network,
-) -> [JoinHandle<()>; 4] {
+    site: &web::Site,
+) -> [JoinHandle<()>; 5] {
+    let (watch, stats) = (&site.watch, site.stats.clone());
     [
         tokio::spawn(policy::tick(engine.clone(), watch.clone())),
         tokio::spawn(watch.sightings().clone().keep_saving()),
@@ -56,7 +60,37 @@ pub(super) fn beside_the_line(
             network.changed(),
             network.reader(),
         )),
+        tokio::spawn(fare(engine.clone(), stats)),
     ]
+}
+
+/// Has the query log's thread count what was asked for.
+pub(super) fn counts(config: &Config, engine: &Engine) -> Arc<Stats> {
+    let now_ms = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
+    let stats = Stats::open(&config.state_dir, config.log.keep.0, now_ms);
+    if !engine.log().keeping().nothing {
+        engine.log().count(Box::new(Counting::new(stats.clone())));
+    }
+    stats
+}
+
+/// Notes each minute how the gateway fares.
+async fn fare(engine: Arc<Engine>, stats: Arc<Stats>) {
+    let mut minutes = tokio::time::interval(Duration::from_secs(60));
+    minutes.tick().await; // the first is at once, and has nothing to tell
+    loop {
+        minutes.tick().await;
+        let counts = engine.counts();
+        let taken = Taken {
+            queries: counts.queries,
+            blocked: counts.blocked,
+            cached: counts.cached,
+            forwarded: counts.forwarded,
+            failed: counts.failed + counts.stale,
+            waits: engine.waits(),
+        };
+        stats.health().note(now(), taken);
+    }
 }
 
 /// Forgets what was seen of devices that have a name now.

@@ -7,6 +7,7 @@ mod moment;
 mod policy;
 mod report;
 mod run;
+mod system;
 mod user;
 
 use std::path::PathBuf;
@@ -105,6 +106,12 @@ enum Command {
     /// Print the description of the HTTP API (OpenAPI 3.1)
     #[command(hide = true)]
     Openapi,
+    /// Look at everything, and say what to do where something is wrong
+    Doctor,
+    /// Write everything that is kept, accounts and secrets included, into a file
+    Backup(system::File),
+    /// Take a backup back, at the next start
+    Restore(system::File),
     /// Build an index as the daemon asks for it on standard input
     #[command(name = worker::COMMAND, hide = true)]
     BuildIndex,
@@ -157,6 +164,9 @@ pub fn run(cli: &Cli) -> ExitCode {
             println_line(&api::description());
             Ok(())
         }
+        Some(Command::Doctor) => system::doctor(cli),
+        Some(Command::Backup(file)) => system::backup(cli, file),
+        Some(Command::Restore(file)) => system::restore(cli, file),
         Some(Command::BuildIndex) => worker::serve(),
     };
     match outcome {

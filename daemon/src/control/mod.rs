@@ -135,6 +135,8 @@ pub enum Request {
         /// Of which list.
         accept: Option<String>,
     },
+    /// Everything that is kept.
+    Backup,
     /// Have the query log written to its files.
     FlushLog,
     /// Let go of cached answers.
@@ -195,6 +197,11 @@ pub enum Response {
     Reports {
         /// Each, the newest first.
         reports: Vec<ReportShown>,
+    },
+    /// Everything that is kept.
+    Backup {
+        /// The file's octets in base64.
+        octets: String,
     },
     /// Done.
     Done,
@@ -264,6 +271,21 @@ async fn one(stream: UnixStream, watch: &Watch, accounts: &Arc<Accounts>, desk: 
             let engine = watch.engine().clone();
             let _ = tokio::task::spawn_blocking(move || engine.log().flush()).await;
             Response::Done
+        }
+        Ok(Request::Backup) => {
+            let store = watch.household().store().clone();
+            let taken = tokio::task::spawn_blocking(move || store.backup(&Author::console())).await;
+            match taken {
+                Ok(Ok(octets)) => Response::Backup {
+                    octets: data_encoding::BASE64.encode(&octets),
+                },
+                Ok(Err(error)) => Response::Error {
+                    reason: error.to_string(),
+                },
+                Err(error) => Response::Error {
+                    reason: error.to_string(),
+                },
+            }
         }
         Ok(Request::Export) => watch.household().export().map_or_else(
             |reason| Response::Error { reason },

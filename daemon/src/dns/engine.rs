@@ -36,7 +36,11 @@ pub struct Engine {
     counters: Counters,
     checks: Checks,
     confirm: OnceLock<Arc<dyn Confirm>>,
+    waits: [AtomicU64; WAITS],
 }
+
+/// Places of [`Engine::waits`].
+const WAITS: usize = 14;
 
 #[derive(Debug, Default)]
 struct Counters {
@@ -75,6 +79,12 @@ pub struct Counts {
     pub failed: u64,
     /// Not answered on purpose.
     pub dropped: u64,
+}
+
+/// How many bits the milliseconds of a time have.
+fn bits(time: Duration) -> usize {
+    let milliseconds = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+    usize::try_from(u32::BITS - milliseconds.leading_zeros()).unwrap_or(0)
 }
 
 /// How many kinds of reply there are, and one for what is dropped.
@@ -190,6 +200,7 @@ impl Engine {
             counters: Counters::default(),
             checks: Checks::default(),
             confirm: OnceLock::new(),
+            waits: Default::default(),
         })
     }
 
@@ -288,11 +299,17 @@ impl Engine {
     }
 
     async fn forward(self: &Arc<Self>, job: &Job, out: &mut Vec<u8>) -> bool {
+        let asked = Instant::now();
         let answer = match self.waiting.try_acquire() {
             Ok(_place) if job.has_stale() => self.resolve_in_time(job).await,
             Ok(_place) => self.upstream.resolve(&job.key).await,
             Err(_) => Err(Failure::Unreachable),
         };
+        // Below 1, 2, 4 … milliseconds.
+        let place = bits(asked.elapsed());
+        if let Some(wait) = self.waits.get(place.min(WAITS - 1)) {
+            wait.fetch_add(1, Ordering::Relaxed);
+        }
         let snapshot = self.snapshot.load_full();
         let answer = answer.as_deref().map_err(|failure| *failure);
         let step = step::finish(&snapshot, &self.cache, job, answer, self.now_ms(), out);
@@ -418,6 +435,16 @@ impl Engine {
     /// The upstream servers as a person reads them, with whether the last query to each was answered.
     pub fn upstreams(&self) -> Vec<(String, bool)> {
         self.upstream.servers()
+    }
+
+    /// The upstream servers, with the milliseconds that an answer of each takes now; `None` where none came yet.
+    pub fn upstream_times(&self) -> Vec<(String, Option<f32>)> {
+        self.upstream.times()
+    }
+
+    /// How many queries waited for an upstream below 1, 2, 4 … milliseconds, and longer.
+    pub fn waits(&self) -> [u64; WAITS] {
+        self.waits.each_ref().map(|wait| wait.load(Ordering::Relaxed))
     }
 
     /// Whether no query waits for an upstream.

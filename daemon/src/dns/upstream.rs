@@ -104,6 +104,19 @@ impl Upstream {
             .collect()
     }
 
+    /// The servers as a person reads them, with the milliseconds that an answer takes now; `None` where none came yet.
+    pub fn times(&self) -> Vec<(String, Option<f32>)> {
+        let pools = std::iter::once(&self.default).chain(self.zones.iter().map(|(_, pool)| pool));
+        let peers = pools.flat_map(|pool| &pool.servers);
+        peers
+            .map(|peer| {
+                let time = Duration::from_micros(peer.rtt_us.load(Ordering::Relaxed).into());
+                let known = (!time.is_zero()).then_some(time.as_secs_f32() * 1e3);
+                (peer.server.to_string(), known)
+            })
+            .collect()
+    }
+
     /// The answer to `key`: the upstream's whole message. Queries for one key that come while one is under way wait
     /// for that one.
     pub async fn resolve(&self, key: &Key) -> Answer {

@@ -3,9 +3,10 @@
 //! ```text
 //! worker ─▶ queries::Pen ─▶ ring ─┐
 //! worker ─▶ queries::Pen ─▶ ring ─┼─▶ one thread ─▶ block (record.rs) ─▶ files (segment.rs) ─▶ `log`, `top`
-//! tokio ──▶ queries::QueryLog ────┘
+//! tokio ──▶ queries::QueryLog ────┘         └▶ counters (a `queries::Counter`), those who follow       `pages`: from the end
 //! ```
 
+pub mod pages;
 pub mod queries;
 pub mod record;
 pub mod segment;

@@ -16,8 +16,9 @@ use isigurt_core::policy::Because;
 use isigurt_core::snapshot::Snapshot;
 use isigurt_core::step::{Done, Kind};
 use rtrb::{Consumer, Producer, RingBuffer};
+use tokio::sync::broadcast;
 
-use super::record::{self, Record};
+use super::record::{self, Raw, Record};
 use super::segment::{VERSION, Writer, folder};
 
 /// Octets of a ring: some 30,000 queries.
@@ -28,11 +29,16 @@ const BLOCK: usize = 128 << 10;
 const OLDEST: Duration = Duration::from_secs(10);
 /// Records that a watcher looks at in a second.
 pub const LOOKED_AT: usize = 1000;
+/// Records that one who follows the log may be behind.
+const FOLLOWED: usize = 1024;
 /// How often the rings are looked at while there is something in them, and while there is not.
 const BUSY: Duration = Duration::from_millis(5);
 const QUIET: Duration = Duration::from_millis(200);
 /// The same where nothing is kept.
 const IDLE: Duration = Duration::from_secs(3600);
+
+/// The reason of what the national list blocks, as [`Because::text`] says it.
+pub const NATIONAL: &str = "national list";
 
 /// What is kept of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,10 +97,9 @@ impl Pen {
         let reason = done
             .because
             .map_or("", |because| because.text(&snapshot.index, profile));
-        // What the mandatory list blocks is counted, and never named.
+        // What nobody is to see is not written: neither what the national list names, nor what the profile keeps to itself.
         let mandatory = matches!(done.because, Some(Because::Mandatory(_)));
-        let masked = masked(question);
-        let question = if mandatory { &masked } else { question };
+        let shown = !mandatory && profile.visibility.shows(blocked);
         if self.pending.is_empty() {
             self.pending.extend_from_slice(&[0; 9]); // the marker's place
         }
@@ -105,7 +110,7 @@ impl Pen {
             device: device.map_or("", |device| snapshot.policy.device_name(device)),
             profile: &profile.name,
             reason,
-            question,
+            question: if shown { question } else { record::HIDDEN },
         };
         record::write(&mut self.pending, &parts);
         self.records += 1;
@@ -129,12 +134,6 @@ impl Pen {
         self.pending.clear();
         self.records = 0;
     }
-}
-
-/// The question with `*` in the place of its name.
-fn masked(question: &[u8]) -> [u8; 7] {
-    let [t1, t2, c1, c2] = question.last_chunk::<4>().copied().unwrap_or_default();
-    [1, b'*', 0, t1, t2, c1, c2]
 }
 
 /// The question of a query that was answered.
@@ -164,13 +163,26 @@ pub struct QueryLog {
     pens: Mutex<Vec<Pen>>,
     lost: Arc<AtomicU64>,
     errands: Mutex<Sender<Errand>>,
+    followed: broadcast::Sender<Arc<Record>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// Who looks at records as they come.
 pub type Watcher = Box<dyn FnMut(&Record) + Send>;
 
+/// Who counts all records, on the log's thread.
+pub trait Counter: Send {
+    /// Counts records that came together, in the order in which they came.
+    fn count(&mut self, records: &mut dyn Iterator<Item = Raw<'_>>);
+    /// Is called now and then, whether or not there was something to count.
+    fn tend(&mut self);
+    /// Keeps what was counted: the last call.
+    fn end(&mut self);
+}
+
 enum Errand {
+    /// Have this one count records.
+    Count(Box<dyn Counter>),
     /// Have this one look at records.
     Watch(Watcher),
     /// Write everything now, then say so.
@@ -205,6 +217,7 @@ impl QueryLog {
             rings.push(consumer);
         }
         let (errands, errands_in) = channel();
+        let (followed, _) = broadcast::channel(FOLLOWED);
         let keep_ms = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
         let keeper = Keeper {
             rings,
@@ -213,6 +226,9 @@ impl QueryLog {
             writer: Writer::new(folder(state_dir), keep_ms, most),
             failed: false,
             watcher: None,
+            counter: None,
+            followed: followed.clone(),
+            fresh: Vec::new(),
             nothing: keeping.nothing,
             looked: (Instant::now(), 0),
         };
@@ -225,6 +241,7 @@ impl QueryLog {
             pens: Mutex::new(pens),
             lost,
             errands: Mutex::new(errands),
+            followed,
             thread: Mutex::new(Some(thread)),
         }))
     }
@@ -263,6 +280,21 @@ impl QueryLog {
         self.send(Errand::Watch(watcher));
     }
 
+    /// Has `counter` count all records.
+    pub fn count(&self, counter: Box<dyn Counter>) {
+        self.send(Errand::Count(counter));
+    }
+
+    /// Records as they come, up to [`LOOKED_AT`] a second.
+    pub fn follow(&self) -> broadcast::Receiver<Arc<Record>> {
+        self.followed.subscribe()
+    }
+
+    /// What is kept of a query.
+    pub fn keeping(&self) -> Keeping {
+        self.keeping
+    }
+
     /// Writes everything and ends.
     pub fn end(&self) {
         self.send(Errand::End);
@@ -288,6 +320,10 @@ struct Keeper {
     /// Writing failed the last time.
     failed: bool,
     watcher: Option<Watcher>,
+    counter: Option<Box<dyn Counter>>,
+    followed: broadcast::Sender<Arc<Record>>,
+    /// What came last.
+    fresh: Vec<u8>,
     /// No record is kept, and so none comes.
     nothing: bool,
     /// Since when so many records were looked at.
@@ -307,6 +343,9 @@ impl Keeper {
                 (false, false) => QUIET,
                 (false, true) => IDLE, // nothing will come
             };
+            if let Some(counter) = &mut self.counter {
+                counter.tend();
+            }
             let due = self.begun.is_some_and(|begun| begun.elapsed() >= OLDEST);
             if due || self.block.len() >= BLOCK {
                 self.write();
@@ -314,6 +353,7 @@ impl Keeper {
             match errand {
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Errand::Watch(watcher)) => self.watcher = Some(watcher),
+                Ok(Errand::Count(counter)) => self.counter = Some(counter),
                 Ok(Errand::Flush(done)) => {
                     self.write();
                     let _ = done.send(());
@@ -321,6 +361,9 @@ impl Keeper {
                 Ok(Errand::End) | Err(RecvTimeoutError::Disconnected) => {
                     self.write();
                     self.writer.sync();
+                    if let Some(counter) = &mut self.counter {
+                        counter.end();
+                    }
                     return;
                 }
             }
@@ -330,37 +373,66 @@ impl Keeper {
     /// Moves what is in the rings into the block; whether there was anything. A piece is handed over whole, so that what is
     /// there ends with a whole record.
     fn empty_rings(&mut self) -> bool {
-        let before = self.block.len();
+        self.fresh.clear();
         for ring in &mut self.rings {
             let Ok(chunk) = ring.read_chunk(ring.slots()) else {
                 continue;
             };
             let (first, second) = chunk.as_slices();
-            self.block.extend_from_slice(first);
-            self.block.extend_from_slice(second);
+            self.fresh.extend_from_slice(first);
+            self.fresh.extend_from_slice(second);
             chunk.commit_all();
         }
-        let any = self.block.len() > before;
-        self.look(before);
-        if any && self.begun.is_none() {
+        if self.fresh.is_empty() {
+            return false;
+        }
+        if let Some(counter) = &mut self.counter {
+            counter.count(&mut record::raws(&self.fresh, VERSION));
+        }
+        self.look();
+        if self.keep_fresh() && self.begun.is_none() {
             self.begun = Some(Instant::now());
         }
-        any
+        true
     }
 
-    /// Has the watcher look at what came behind `from`.
-    fn look(&mut self, from: usize) {
+    /// Has the watcher and those who follow look at what came.
+    fn look(&mut self) {
         if self.looked.0.elapsed() >= Duration::from_secs(1) {
             self.looked = (Instant::now(), 0);
         }
         let left = LOOKED_AT.saturating_sub(self.looked.1);
-        let (Some(watcher), Some(new)) = (&mut self.watcher, self.block.get(from..)) else {
+        let followed = self.followed.receiver_count() > 0;
+        if !followed && self.watcher.is_none() {
             return;
-        };
-        for record in record::read_some(new, VERSION, left) {
-            self.looked.1 += 1;
-            watcher(&record);
         }
+        for raw in record::raws(&self.fresh, VERSION).take(left) {
+            self.looked.1 += 1;
+            let Some(record) = raw.record() else { continue };
+            if let Some(watcher) = &mut self.watcher {
+                watcher(&record);
+            }
+            if followed && kept(&raw) {
+                let _ = self.followed.send(Arc::new(record)); // they may have gone meanwhile
+            }
+        }
+    }
+
+    /// Puts what came into the block, without what is only counted; whether there was anything to put.
+    fn keep_fresh(&mut self) -> bool {
+        let before = self.block.len();
+        if record::raws(&self.fresh, VERSION).all(|raw| kept(&raw)) {
+            self.block.extend_from_slice(&self.fresh);
+        } else {
+            let mut marked = None;
+            for raw in record::raws(&self.fresh, VERSION).filter(kept) {
+                if marked.replace(raw.at_ms) != Some(raw.at_ms) {
+                    self.block.extend_from_slice(&record::marker(raw.at_ms));
+                }
+                self.block.extend_from_slice(raw.octets);
+            }
+        }
+        self.block.len() > before
     }
 
     fn write(&mut self) {
@@ -379,4 +451,9 @@ impl Keeper {
         self.block.clear();
         self.block.shrink_to(4 * BLOCK);
     }
+}
+
+/// Whether a record goes into the files: one without a name only where the national list has spoken.
+fn kept(raw: &Raw<'_>) -> bool {
+    !raw.is_hidden() || raw.reason == NATIONAL.as_bytes()
 }

@@ -3,7 +3,7 @@
 //! Octets come in runs: a marker (0, then milliseconds since 1970, 8 octets little-endian), then records of that time. A record:
 //! kind (1 octet, from 1), client address (length and octets; 0 where nobody is to know), names of the device and of the
 //! profile, reason (each length and octets), query name in wire format (length and octets), query type (2 octets, as on the
-//! wire). Version 1 had no device.
+//! wire). A name that is not to be known is the root with type 0. Version 1 had no device.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -27,9 +27,9 @@ pub struct Record {
     pub device: String,
     /// The client's profile.
     pub profile: String,
-    /// The query name.
+    /// The query name; empty where it is not to be known.
     pub name: String,
-    /// The query type.
+    /// The query type; empty where the name is.
     pub qtype: String,
     /// What became of it.
     pub verdict: &'static str,
@@ -72,6 +72,9 @@ pub(super) struct Parts<'p> {
     pub(super) question: &'p [u8],
 }
 
+/// The question of a record whose name is not to be known.
+pub(super) const HIDDEN: &[u8] = &[0; 5];
+
 /// Appends a record.
 pub(super) fn write(out: &mut Vec<u8>, parts: &Parts<'_>) {
     let Parts {
@@ -107,35 +110,95 @@ fn part(out: &mut Vec<u8>, octets: &[u8]) {
 
 /// Reads records of a version from octets that start with a marker; ends at the first that is none.
 pub(super) fn read(octets: &[u8], version: u32) -> Vec<Record> {
-    read_some(octets, version, usize::MAX)
+    raws(octets, version).map_while(|raw| raw.record()).collect()
 }
 
-/// Reads up to `most` records.
-pub(super) fn read_some(mut octets: &[u8], version: u32, most: usize) -> Vec<Record> {
-    let mut records = Vec::new();
+/// A record whose parts still stand in the octets that it was read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Raw<'r> {
+    /// When, milliseconds since 1970.
+    pub at_ms: u64,
+    /// What became of it.
+    pub kind: Kind,
+    /// The client's address, 4 or 16 octets; none where nobody is to know.
+    pub client: &'r [u8],
+    /// The client's device; empty where it is none, or nobody is to know.
+    pub device: &'r [u8],
+    /// The client's profile.
+    pub profile: &'r [u8],
+    /// What it was blocked for.
+    pub reason: &'r [u8],
+    /// The query name in wire format, in any letter case.
+    pub name: &'r [u8],
+    /// The query type; 0 where the name is not to be known.
+    pub qtype: u16,
+    /// All of it, without its marker.
+    pub(super) octets: &'r [u8],
+}
+
+impl Raw<'_> {
+    /// The record for itself; `None` where its name is none.
+    pub fn record(&self) -> Option<Record> {
+        let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+        let hidden = self.is_hidden();
+        Some(Record {
+            at_ms: self.at_ms,
+            client: self.address(),
+            device: text(self.device),
+            profile: text(self.profile),
+            name: if hidden {
+                String::new()
+            } else {
+                Name::from_wire(self.name).ok()?.to_string()
+            },
+            qtype: if hidden {
+                String::new()
+            } else {
+                rdata::rtype_name(self.qtype)
+            },
+            verdict: verdict(self.kind),
+            reason: text(self.reason),
+        })
+    }
+
+    /// Whether the name is not to be known.
+    pub fn is_hidden(&self) -> bool {
+        self.qtype == 0 && self.name == [0]
+    }
+
+    /// What it is called that became of it.
+    pub fn verdict(&self) -> &'static str {
+        verdict(self.kind)
+    }
+
+    /// The client's address; `None` where nobody is to know.
+    pub fn address(&self) -> Option<IpAddr> {
+        match self.client.len() {
+            4 => Some(IpAddr::from(*self.client.first_chunk::<4>()?)),
+            16 => Some(IpAddr::from(*self.client.first_chunk::<16>()?)),
+            _ => None,
+        }
+    }
+}
+
+/// Records of a version in octets that start with a marker, up to the first that is none.
+pub(super) fn raws(mut octets: &[u8], version: u32) -> impl Iterator<Item = Raw<'_>> {
     let mut at_ms = 0;
-    while records.len() < most
-        && let Some((&first, rest)) = octets.split_first()
-    {
-        if first == MARKER {
-            let Some((time, rest)) = rest.split_first_chunk::<8>() else {
-                break;
-            };
+    std::iter::from_fn(move || {
+        while let Some((&MARKER, rest)) = octets.split_first() {
+            let (time, rest) = rest.split_first_chunk::<8>()?;
             at_ms = u64::from_le_bytes(*time);
             octets = rest;
-            continue;
         }
-        let Some((record, rest)) = one(first, rest, at_ms, version) else {
-            break;
-        };
-        records.push(record);
+        let (raw, rest) = one(octets, at_ms, version)?;
         octets = rest;
-    }
-    records
+        Some(raw)
+    })
 }
 
-fn one(kind: u8, octets: &[u8], at_ms: u64, version: u32) -> Option<(Record, &[u8])> {
-    let kind = *Kind::ALL.get(usize::from(kind) - 1)?;
+fn one(record: &[u8], at_ms: u64, version: u32) -> Option<(Raw<'_>, &[u8])> {
+    let (&kind, octets) = record.split_first()?;
+    let kind = *Kind::ALL.get(usize::from(kind).checked_sub(1)?)?;
     let (client, octets) = next(octets)?;
     let (device, octets) = if version > 1 {
         next(octets)?
@@ -146,23 +209,18 @@ fn one(kind: u8, octets: &[u8], at_ms: u64, version: u32) -> Option<(Record, &[u
     let (reason, octets) = next(octets)?;
     let (name, octets) = next(octets)?;
     let (qtype, octets) = octets.split_first_chunk::<2>()?;
-    let qtype = u16::from_be_bytes(*qtype);
-    let client = match client.len() {
-        4 => Some(IpAddr::from(*client.first_chunk::<4>()?)),
-        16 => Some(IpAddr::from(*client.first_chunk::<16>()?)),
-        _ => None,
-    };
-    let record = Record {
+    let raw = Raw {
         at_ms,
+        kind,
         client,
-        device: String::from_utf8_lossy(device).into_owned(),
-        profile: String::from_utf8_lossy(profile).into_owned(),
-        name: Name::from_wire(name).ok()?.to_string(),
-        qtype: rdata::rtype_name(qtype),
-        verdict: verdict(kind),
-        reason: String::from_utf8_lossy(reason).into_owned(),
+        device,
+        profile,
+        reason,
+        name,
+        qtype: u16::from_be_bytes(*qtype),
+        octets: record.get(..record.len() - octets.len())?,
     };
-    Some((record, octets))
+    Some((raw, octets))
 }
 
 fn next(octets: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -183,7 +241,10 @@ impl fmt::Display for Record {
             Some(client) => write!(out, "{client}")?,
             None => write!(out, "-")?,
         }
-        write!(out, " {} {} {}", self.verdict, self.name, self.qtype)?;
+        write!(out, " {}", self.verdict)?;
+        if !self.name.is_empty() {
+            write!(out, " {} {}", self.name, self.qtype)?;
+        }
         if !self.reason.is_empty() {
             write!(out, " ({})", self.reason)?;
         }

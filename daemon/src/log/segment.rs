@@ -103,7 +103,7 @@ impl Writer {
 }
 
 /// The files with the time that they begin at, the oldest first.
-fn files(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+pub(super) fn files(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -145,47 +145,85 @@ pub fn read(folder: &Path, since_ms: u64, mut each: impl FnMut(Record)) -> io::R
     Ok(())
 }
 
+/// Octets in front of the first block: magic and version.
+pub(super) const START: u64 = 12;
+/// Octets in front of a block's records.
+pub(super) const HEAD: u64 = 12;
+
+/// The version of a file that starts so; `None` where it is no log, or one of a later program.
+pub(super) fn version(start: &[u8]) -> Option<u32> {
+    let version = start.strip_prefix(MAGIC)?.first_chunk()?;
+    let version = u32::from_le_bytes(*version);
+    (1..=VERSION).contains(&version).then_some(version)
+}
+
+/// What stands in front of a block's records, and where they are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Head {
+    at: u64,
+    length: u32,
+    compressed: u32,
+    sum: u32,
+}
+
+impl Head {
+    /// The head in these octets, whose records lie at `at` + [`HEAD`] of the file.
+    pub(super) fn parse(octets: &[u8], at: u64) -> Option<Self> {
+        let [length, compressed, sum] = octets.as_chunks::<4>().0 else {
+            return None;
+        };
+        let head = Self {
+            at,
+            length: u32::from_le_bytes(*length),
+            compressed: u32::from_le_bytes(*compressed),
+            sum: u32::from_le_bytes(*sum),
+        };
+        (head.length <= BLOCK && head.compressed <= BLOCK).then_some(head)
+    }
+
+    /// Where the next block begins.
+    pub(super) fn end(&self) -> u64 {
+        self.at + HEAD + u64::from(self.compressed)
+    }
+
+    /// The block's records; `None` where they are not as they were written.
+    pub(super) fn read(&self, file: &mut File) -> io::Result<Option<Vec<u8>>> {
+        use std::io::Seek as _;
+        file.seek(io::SeekFrom::Start(self.at + HEAD))?;
+        self.take(file)
+    }
+
+    /// The same where the file stands at them.
+    fn take(&self, file: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
+        let mut octets = Vec::new();
+        file.take(u64::from(self.compressed)).read_to_end(&mut octets)?;
+        if octets.len() != self.compressed as usize || crc32fast::hash(&octets) != self.sum {
+            return Ok(None);
+        }
+        Ok(lz4_flex::block::decompress(&octets, self.length as usize).ok())
+    }
+}
+
 /// Hands the records' octets of each whole block on, with the file's version.
 fn blocks(mut file: impl Read, mut each: impl FnMut(&[u8], u32)) -> io::Result<()> {
-    let mut head = [0; 12];
+    let mut octets = [0; 12];
     let whole = |outcome: io::Result<()>| match outcome {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
         Err(error) => Err(error),
     };
-    if !whole(file.read_exact(&mut head))? || !head.starts_with(MAGIC) {
+    if !whole(file.read_exact(&mut octets))? {
         return Ok(());
     }
-    let version = head
-        .last_chunk()
-        .map_or(0, |version| u32::from_le_bytes(*version));
-    if !(1..=VERSION).contains(&version) {
-        return Ok(()); // of a later program
-    }
-    while whole(file.read_exact(&mut head))? {
-        let mut numbers = head
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .map(|four| u32::from_le_bytes(*four));
-        let (Some(length), Some(compressed), Some(sum)) = (numbers.next(), numbers.next(), numbers.next())
-        else {
-            break;
+    let Some(version) = version(&octets) else {
+        return Ok(());
+    };
+    while whole(file.read_exact(&mut octets))? {
+        let records = match Head::parse(&octets, 0) {
+            Some(head) => head.take(&mut file)?,
+            None => None,
         };
-        if length > BLOCK || compressed > BLOCK {
-            break;
-        }
-        let mut octets = Vec::new();
-        let read = file
-            .by_ref()
-            .take(u64::from(compressed))
-            .read_to_end(&mut octets)?;
-        if read != compressed as usize || crc32fast::hash(&octets) != sum {
-            break;
-        }
-        let Ok(records) = lz4_flex::block::decompress(&octets, length as usize) else {
-            break;
-        };
+        let Some(records) = records else { break };
         each(&records, version);
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use isigurt_blocklists::data;
 use isigurt_blocklists::index::Index;
-use isigurt_core::policy::model::{Otherwise, Policy, ProfileText, Youtube};
+use isigurt_core::policy::model::{Otherwise, Policy, ProfileText, Visibility, Youtube};
 use isigurt_core::policy::{PolicyError, Present};
 use jiff::Timestamp;
 
@@ -52,6 +52,7 @@ pub fn initial(config: &Config) -> Policy {
             safe_search: false,
             youtube: Youtube::Off,
             language: None,
+            visibility: Visibility::Full,
             schedule: Vec::new(),
             budget: Vec::new(),
         }],

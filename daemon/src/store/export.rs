@@ -106,7 +106,7 @@ impl Exports {
     }
 }
 
-fn encode(written: i64, contents: &Contents) -> Option<Vec<u8>> {
+pub(super) fn encode(written: i64, contents: &Contents) -> Option<Vec<u8>> {
     let octets = usize::try_from(contents.tally.octets).ok()? + contents.records.len() * 8;
     let mut body = Vec::with_capacity(octets + 64);
     append(&mut body, &contents.tally.encode())?;
@@ -133,7 +133,7 @@ fn append(body: &mut Vec<u8>, octets: &[u8]) -> Option<()> {
 }
 
 /// The export in these octets, if all of it is as it was written.
-fn decode(octets: &[u8]) -> Option<Export> {
+pub(super) fn decode(octets: &[u8]) -> Option<Export> {
     let (before, sum) = octets.split_at_checked(octets.len().checked_sub(CHECKSUM)?)?;
     if blake3::hash(before).as_bytes() != sum {
         return None;

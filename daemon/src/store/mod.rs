@@ -15,6 +15,7 @@
 //! `open.rs` puts it back. What that cost is said in [`Store::problems`]. Nothing damaged is ever removed.
 
 pub mod audit;
+mod backup;
 mod disk;
 mod earlier;
 mod export;
@@ -40,6 +41,7 @@ use export::Exports;
 use exporter::{Exporter, Pace};
 use ledger::Ledger;
 
+pub use backup::{RestoreError, last_export, stage};
 pub use record::{Migration, Table};
 
 /// Why the state cannot be used.

@@ -23,7 +23,7 @@ use super::export::{Export, Exports};
 use super::journal::{self, Entry, Journal};
 use super::ledger::{self, Contents, Ledger};
 use super::tally::{self, Tally};
-use super::{Backend, Record, StoreError, earlier, record, sync_folder};
+use super::{Backend, Record, StoreError, backup, earlier, record, sync_folder};
 
 /// A database is rewritten when its files are larger than this …
 const REWRITE_ABOVE: u64 = 8 << 20;
@@ -60,6 +60,7 @@ pub(super) fn open(folder: &Path, rewrite_above: Option<u64>) -> Result<Opened, 
     std::fs::create_dir_all(folder).map_err(refused)?;
     let lock = lock(folder)?;
     settle(folder).map_err(refused)?;
+    let restored = backup::take_back(folder)?;
     let exports = Exports::of(folder);
     let (newest, next) = exports.newest();
     let turn = (
@@ -81,6 +82,10 @@ pub(super) fn open(folder: &Path, rewrite_above: Option<u64>) -> Result<Opened, 
         }
         Err(damage) => recover(folder, newest, damage, entries)?,
     };
+    if let Some(aside) = restored {
+        tracing::warn!(before = %aside.display(), "a backup was taken back; what was there before is kept");
+        recovered = None; // that the database was not there is as it was meant
+    }
     if let Some(problem) = earlier::take_over(&disk, &mut contents)? {
         tracing::error!("{problem}");
         recovered.get_or_insert(problem);

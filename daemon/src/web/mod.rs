@@ -28,6 +28,7 @@ use tokio::net::TcpListener;
 
 use crate::accounts::Accounts;
 use crate::report::Desk;
+use crate::stats::Stats;
 use crate::status::Watch;
 use crate::tls::Certificates;
 
@@ -50,6 +51,8 @@ pub struct Site {
     pub certificates: Arc<Certificates>,
     /// Where reports are taken.
     pub reports: Arc<Desk>,
+    /// What was asked for, counted.
+    pub stats: Arc<Stats>,
 }
 
 /// Everything that is served. Whoever serves it elsewhere than with [`serve`] puts

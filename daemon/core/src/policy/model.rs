@@ -105,6 +105,9 @@ pub struct ProfileText {
     /// Language of the pages that its devices meet, whatever their browsers ask for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<Language>,
+    /// What others see of its devices' queries.
+    #[serde(default, skip_serializing_if = "Visibility::is_full")]
+    pub visibility: Visibility,
     /// When more is blocked than at other hours.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub schedule: Vec<ScheduleText>,
@@ -165,6 +168,37 @@ pub enum Youtube {
     Moderate,
     /// Strict restricted mode.
     Strict,
+}
+
+/// What parents and staff see of the queries of a profile's devices. What they do not see is not kept either; the devices
+/// themselves are told (`/me`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Visibility {
+    /// Every name.
+    #[default]
+    Full,
+    /// The names that were blocked.
+    Blocked,
+    /// No name: how much was asked for, and how much was blocked of which category.
+    Counts,
+}
+
+impl Visibility {
+    /// Whether every name is seen.
+    #[allow(clippy::trivially_copy_pass_by_ref)] // serde hands it over so
+    pub fn is_full(&self) -> bool {
+        *self == Self::Full
+    }
+
+    /// Whether a name is seen that was blocked or not.
+    pub fn shows(self, blocked: bool) -> bool {
+        match self {
+            Self::Full => true,
+            Self::Blocked => blocked,
+            Self::Counts => false,
+        }
+    }
 }
 
 /// `[[profile.schedule]]`: what is missing comes from `preset`.

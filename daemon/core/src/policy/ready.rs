@@ -9,7 +9,9 @@ use isigurt_blocklists::name::{Name, NameRef};
 use jiff::civil::Time;
 
 use super::error::PolicyError;
-use super::model::{BudgetText, CalendarText, Otherwise, Per, Preset, ProfileText, ScheduleText, Youtube};
+use super::model::{
+    BudgetText, CalendarText, Otherwise, Per, Preset, ProfileText, ScheduleText, Visibility, Youtube,
+};
 use super::names::Names;
 use super::schedule::{Days, Keeping, Mode, Schedule};
 
@@ -30,6 +32,8 @@ pub struct Profile {
     pub deny_rest: bool,
     /// Hosts that lead to safe search.
     pub safe_search: Option<Arc<SafeHosts>>,
+    /// What others see of its devices' queries.
+    pub visibility: Visibility,
     /// When more is blocked.
     pub schedules: Vec<Schedule>,
     /// Minutes a day.
@@ -188,6 +192,7 @@ impl Making<'_> {
             deny: names(&text.deny)?,
             deny_rest: text.default == Otherwise::Deny,
             safe_search: self.hosts.of(text.safe_search, text.youtube),
+            visibility: text.visibility,
             schedules,
             budgets,
             metered,

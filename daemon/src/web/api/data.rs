@@ -30,12 +30,12 @@ pub(super) fn router() -> OpenApiRouter<Site> {
 }
 
 /// A text in the languages of the gateway.
-#[derive(Debug, Serialize, ToSchema)]
-struct Text {
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct Text {
     /// Albanian.
-    sq: String,
+    pub(super) sq: String,
     /// English.
-    en: String,
+    pub(super) en: String,
 }
 
 impl From<data::Text> for Text {

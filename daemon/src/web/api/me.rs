@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
+use isigurt_core::policy::model::Visibility;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -48,6 +49,19 @@ struct Me {
     until: Option<Timestamp>,
     /// Minutes a day.
     budgets: Vec<Budget>,
+    /// What others see of this device's queries.
+    seen: Seen,
+}
+
+/// What others see of a device's queries.
+#[derive(Debug, Serialize, ToSchema)]
+struct Seen {
+    /// `full`, `blocked` (names that were blocked) or `counts` (no names), as the profile says.
+    names: Visibility,
+    /// Whether it can be told who asked; the gateway's own setting.
+    who: bool,
+    /// Whether what was not blocked is kept at all; the gateway's own setting.
+    free: bool,
 }
 
 /// The device that asks, as the gateway sees it. Needs no account.
@@ -57,6 +71,7 @@ async fn me(State(site): State<Site>, ConnectInfo(peer): ConnectInfo<SocketAddr>
     let snapshot = site.watch.engine().snapshot();
     let (_, now_ms) = site.watch.engine().cache();
     let client = snapshot.client(address, now_ms);
+    let keeping = site.watch.engine().log().keeping();
     let (now, because) = standing(client.standing);
     axum::Json(Me {
         address,
@@ -68,6 +83,11 @@ async fn me(State(site): State<Site>, ConnectInfo(peer): ConnectInfo<SocketAddr>
         because: because.map(|because| because.text(&snapshot.index, client.profile).to_owned()),
         until: client.standing.until,
         budgets: budgets(&client),
+        seen: Seen {
+            names: client.profile.visibility,
+            who: !keeping.nothing && !keeping.anonymous,
+            free: !keeping.nothing && !keeping.blocked_only,
+        },
     })
 }
 

@@ -15,11 +15,14 @@ mod passkeys;
 mod policy;
 mod present;
 pub mod problem;
+mod queries;
 mod reports;
 mod second_step;
 mod session;
 mod sessions;
 mod setup;
+mod stats;
+mod system;
 mod tokens;
 mod trail;
 mod users;
@@ -89,6 +92,9 @@ fn resources() -> (Router<Site>, utoipa::openapi::OpenApi) {
         .merge(data::router())
         .merge(events::router())
         .merge(lists::router())
+        .merge(queries::router())
+        .merge(stats::router())
+        .merge(system::router())
         .merge(trail::router());
     let (router, mut description) = OpenApiRouter::with_openapi(Description::openapi())
         .nest("/api/v1", resources)

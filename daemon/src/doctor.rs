@@ -1,0 +1,346 @@
+//! Diagnostics: what is looked at, how it stands, and what to do where it stands badly.
+//!
+//! ```text
+//! Given (configuration, what the running daemon says, the machine) ─▶ checks ─▶ findings ─▶ `doctor`, the web UI, support bundle
+//! ```
+//!
+//! It only looks, and changes nothing. What it finds holds no name of a person, device or site, so that it may be shown to
+//! whoever helps.
+
+use std::fmt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::status::Status;
+
+/// Octets that the disk of the state should have free.
+const ROOM: u64 = 256 << 20;
+/// Seconds after which a list is old.
+const OLD_S: i64 = 7 * 86_400;
+/// Seconds since 1970 before which this program was not made: a clock that says less is wrong.
+const MADE_S: i64 = 1_764_000_000;
+
+/// How something stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// As it should.
+    Good,
+    /// Worth a look.
+    Look,
+    /// Something does not work.
+    Bad,
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Finding {
+    /// What was looked at: `daemon`, `clock`, `upstreams`, `lists`, `disk`, `cache`, `log`, `state`, `exposure`.
+    pub check: String,
+    /// How it stands.
+    pub standing: Standing,
+    /// What was found, in English.
+    pub found: String,
+    /// What to do; empty where there is nothing to do.
+    pub advice: String,
+}
+
+/// All findings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Findings {
+    /// In the order of looking.
+    pub findings: Vec<Finding>,
+}
+
+/// What is looked at.
+#[derive(Debug)]
+pub struct Given<'g> {
+    /// What the running daemon says; why it says nothing, where it does not.
+    pub status: Result<&'g Status, String>,
+    /// The state folder.
+    pub state_dir: &'g Path,
+    /// Seconds since 1970 on the system's clock.
+    pub now_s: i64,
+}
+
+impl Given<'_> {
+    /// Looks at everything.
+    pub fn look(&self) -> Findings {
+        let mut findings = vec![self.clock(), self.disk()];
+        match &self.status {
+            Ok(status) => {
+                findings.push(good("daemon", format!("it runs, up {} s", status.uptime_s)));
+                findings.extend([
+                    upstreams(status),
+                    self.lists(status),
+                    cache(status),
+                    log(status),
+                    exposure(status),
+                ]);
+                findings.extend(status.problems.iter().map(|problem| {
+                    look(
+                        "state",
+                        problem.clone(),
+                        "see the log of isigurtd (journalctl -u isigurtd)",
+                    )
+                }));
+            }
+            Err(reason) => findings.push(bad(
+                "daemon",
+                reason.clone(),
+                "start it: systemctl start isigurtd",
+            )),
+        }
+        Findings { findings }
+    }
+
+    fn clock(&self) -> Finding {
+        if self.now_s < MADE_S {
+            let found = "the clock says that this program was not made yet".to_owned();
+            let advice = "set the time, or wait for it to be fetched: schedules and signatures depend on it";
+            return bad("clock", found, advice);
+        }
+        let fetched = Path::new("/run/systemd/timesync/synchronized").exists();
+        let service = Path::new("/run/systemd/timesync").exists();
+        if service && !fetched {
+            let advice = "check the network, and `timedatectl status`";
+            return look(
+                "clock",
+                "the time was not fetched from the network yet".to_owned(),
+                advice,
+            );
+        }
+        good("clock", "the time is plausible".to_owned())
+    }
+
+    #[allow(clippy::useless_conversion)] // narrower where the system has 32 bits
+    fn disk(&self) -> Finding {
+        match nix::sys::statvfs::statvfs(self.state_dir) {
+            Ok(disk) => {
+                let free = u64::from(disk.blocks_available()).saturating_mul(u64::from(disk.fragment_size()));
+                let found = format!("{} MiB free for the state", free >> 20);
+                if free < ROOM / 8 {
+                    bad("disk", found, "make room: lists and settings cannot be kept")
+                } else if free < ROOM {
+                    look("disk", found, "make room, or lower [log] max_mib")
+                } else {
+                    good("disk", found)
+                }
+            }
+            Err(error) => bad(
+                "disk",
+                format!("the state folder cannot be looked at: {error}"),
+                "run as the user of the daemon, or name the folder with --state",
+            ),
+        }
+    }
+
+    fn lists(&self, status: &Status) -> Finding {
+        let failing = status
+            .lists
+            .iter()
+            .filter(|list| list.last_error.is_some())
+            .count();
+        let newest = status.lists.iter().filter_map(|list| list.loaded_at).max();
+        if status.rules == 0 {
+            return bad(
+                "lists",
+                "no rule is in force".to_owned(),
+                "see `isigurtd lists status`",
+            );
+        }
+        if failing > 0 {
+            let found = format!(
+                "{failing} list(s) could not be brought up to date; the last good version is in force"
+            );
+            return look("lists", found, "see `isigurtd lists status` for the reason");
+        }
+        match newest {
+            Some(newest) if self.now_s - newest > OLD_S => look(
+                "lists",
+                format!("the newest list is {} days old", (self.now_s - newest) / 86_400),
+                "check the way to the internet, then `isigurtd lists update`",
+            ),
+            _ => good("lists", format!("{} rules in force", status.rules)),
+        }
+    }
+}
+
+fn upstreams(status: &Status) -> Finding {
+    let all = status.upstreams.len();
+    let answering = status.upstreams.iter().filter(|(_, answers)| *answers).count();
+    let found = format!("{answering} of {all} upstream servers answer");
+    if answering == 0 {
+        bad(
+            "upstreams",
+            found,
+            "check the way to the internet and [upstream] servers",
+        )
+    } else if answering < all {
+        look(
+            "upstreams",
+            found,
+            "take out of [upstream] servers what never answers",
+        )
+    } else {
+        good("upstreams", found)
+    }
+}
+
+fn cache(status: &Status) -> Finding {
+    let asked = status.counts.cached + status.counts.forwarded;
+    let share = (status.counts.cached * 100).checked_div(asked).unwrap_or(0);
+    let found = format!("{share} of 100 answers come from the cache");
+    if asked > 100_000 && share < 20 {
+        return look("cache", found, "give it more room: [dns.cache] size_mib");
+    }
+    good("cache", found)
+}
+
+fn log(status: &Status) -> Finding {
+    if status.log_lost > 0 {
+        let found = format!("{} queries were not logged: too many at once", status.log_lost);
+        return look(
+            "log",
+            found,
+            "nothing, if it stays at that: answers never wait for the log",
+        );
+    }
+    good("log", "every query that is to be logged is".to_owned())
+}
+
+/// Whether it is served to where clients are.
+fn exposure(status: &Status) -> Finding {
+    if status.listen.iter().all(|address| address.ip().is_loopback()) {
+        let found = "DNS is served to this machine alone".to_owned();
+        return look(
+            "exposure",
+            found,
+            "for a network: [dns] listen = [\"0.0.0.0:53\", \"[::]:53\"]",
+        );
+    }
+    good(
+        "exposure",
+        format!("DNS is served on {} address(es)", status.listen.len()),
+    )
+}
+
+fn finding(check: &str, standing: Standing, found: String, advice: &str) -> Finding {
+    Finding {
+        check: check.to_owned(),
+        standing,
+        found,
+        advice: advice.to_owned(),
+    }
+}
+
+fn good(check: &str, found: String) -> Finding {
+    finding(check, Standing::Good, found, "")
+}
+
+fn look(check: &str, found: String, advice: &str) -> Finding {
+    finding(check, Standing::Look, found, advice)
+}
+
+fn bad(check: &str, found: String, advice: &str) -> Finding {
+    finding(check, Standing::Bad, found, advice)
+}
+
+impl Findings {
+    /// The worst standing.
+    pub fn worst(&self) -> Standing {
+        let all = self.findings.iter().map(|finding| finding.standing);
+        all.max().unwrap_or(Standing::Good)
+    }
+}
+
+impl fmt::Display for Findings {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, finding) in self.findings.iter().enumerate() {
+            let mark = match finding.standing {
+                Standing::Good => "ok  ",
+                Standing::Look => "look",
+                Standing::Bad => "BAD ",
+            };
+            if place > 0 {
+                writeln!(out)?;
+            }
+            write!(out, "{mark} {}: {}", finding.check, finding.found)?;
+            if !finding.advice.is_empty() {
+                write!(out, "\n     {}", finding.advice)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::engine::Counts;
+
+    fn status() -> Status {
+        Status {
+            version: "1".to_owned(),
+            state: "ok".to_owned(),
+            problems: Vec::new(),
+            uptime_s: 5,
+            listen: vec!["192.0.2.1:53".parse().unwrap()],
+            upstreams: vec![("udp://192.0.2.53:53".to_owned(), true)],
+            rules: 10,
+            counts: Counts::default(),
+            log_lost: 0,
+            cache_entries: 0,
+            cache_octets: 0,
+            lists: Vec::new(),
+        }
+    }
+
+    fn standing(status: Result<&Status, String>, check: &str, now_s: i64) -> Standing {
+        let folder = tempfile::tempdir().unwrap();
+        let given = Given {
+            status,
+            state_dir: folder.path(),
+            now_s,
+        };
+        let findings = given.look().findings;
+        let found = findings.iter().find(|finding| finding.check == check).unwrap();
+        assert_eq!(
+            found.standing == Standing::Good,
+            found.advice.is_empty(),
+            "{found:?}"
+        );
+        found.standing
+    }
+
+    #[test]
+    fn each_check_says_what_to_do_where_something_is_wrong() {
+        let now = 1_800_000_000;
+        let well = status();
+        for check in ["daemon", "upstreams", "lists", "cache", "log", "exposure"] {
+            assert_eq!(standing(Ok(&well), check, now), Standing::Good, "{check}");
+        }
+        assert_eq!(standing(Ok(&well), "clock", 12), Standing::Bad, "1970");
+        assert_eq!(
+            standing(Err("nothing answers".to_owned()), "daemon", now),
+            Standing::Bad
+        );
+        let mut ill = status();
+        ill.upstreams[0].1 = false;
+        ill.rules = 0;
+        ill.log_lost = 7;
+        ill.listen = vec!["127.0.0.1:5353".parse().unwrap()];
+        ill.problems.push("something".to_owned());
+        for (check, expected) in [
+            ("upstreams", Standing::Bad),
+            ("lists", Standing::Bad),
+            ("log", Standing::Look),
+            ("exposure", Standing::Look),
+            ("state", Standing::Look),
+        ] {
+            assert_eq!(standing(Ok(&ill), check, now), expected, "{check}");
+        }
+    }
+}
