@@ -290,11 +290,6 @@ impl QueryLog {
         self.followed.subscribe()
     }
 
-    /// What is kept of a query.
-    pub fn keeping(&self) -> Keeping {
-        self.keeping
-    }
-
     /// Writes everything and ends.
     pub fn end(&self) {
         self.send(Errand::End);
