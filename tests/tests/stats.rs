@@ -224,13 +224,13 @@ fn the_log_is_read_page_by_page_and_followed_as_it_grows() {
         "{heard}"
     );
     let mut names = Vec::new();
-    let mut path = "/queries?limit=4".to_owned();
+    let mut path = "/queries?profile=child&limit=4&device=tablet".to_owned();
     loop {
         let part = get(&mut ana, &path);
         let items = part["items"].as_array().unwrap();
         names.extend(items.iter().map(|item| item["site"].as_str().unwrap().to_owned()));
         let Some(next) = part["next"].as_str() else { break };
-        path = format!("/queries?limit=4&cursor={next}");
+        path = format!("/queries?profile=child&limit=4&device=tablet&cursor={next}");
     }
     assert_eq!(names.len(), 14, "{names:?}");
     let found = get(&mut ana, "/queries?site=school.example&name=n3");
