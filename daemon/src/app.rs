@@ -27,6 +27,7 @@ use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
 use crate::accounts::{AccountError, Accounts, Lifetimes, SystemClock};
+use crate::alerts::Alerts;
 use crate::clients::Network;
 use crate::config::{Config, Loaded, LogQueries, Scheme, Server};
 use crate::dns::engine::Engine;
@@ -147,6 +148,7 @@ impl App {
         );
         remember(&engine, config);
         let http = lists::http(config, &engine)?;
+        let alerts = Alerts::open(store.clone(), http.clone())?;
         let keeper = Keeper::new(store.clone(), config.clone());
         let listen_error = |what, error| refused(what, SocketAddr::from(([0, 0, 0, 0], 0)), error);
 
@@ -183,7 +185,8 @@ impl App {
             hosts: doors::hosts(config),
             watch: watch.clone(),
             certificates: certificates.clone(),
-            stats: counts(config, &engine),
+            stats: counts(config, &engine, &alerts),
+            alerts,
         };
         doors.extend(doors::open(edges.web, edges.https, edges.block_page, &site)?);
         doors.push(tokio::spawn(control::serve(

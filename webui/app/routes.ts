@@ -16,5 +16,9 @@ export const ROUTES: readonly Route[] = [
   { path: '/', load: () => import('./pages/Home.svelte'), place: { icon: 'home', label: 'nav.home' } },
   { path: '/children', load: () => import('./pages/Children.svelte'), place: { icon: 'family', label: 'nav.children' } },
   { path: '/child', load: () => import('./pages/Child.svelte'), below: '/children' },
+  { path: '/activity', load: () => import('./pages/Activity.svelte'), place: { icon: 'activity', label: 'nav.activity' } },
+  { path: '/activity/overview', load: () => import('./pages/Overview.svelte'), below: '/activity' },
+  { path: '/school', load: () => import('./pages/School.svelte'), place: { icon: 'school', label: 'nav.school' } },
+  { path: '/system', load: () => import('./pages/System.svelte'), place: { icon: 'system', label: 'nav.system' } },
   { path: '/account', load: () => import('./pages/Account.svelte') },
 ];

@@ -17,6 +17,10 @@ export const PAGES = {
   sites: '/child?name=household&tab=names',
   devices: '/child?name=household&tab=devices',
   history: '/child?name=household&tab=history',
+  activity: '/activity',
+  overview: '/activity/overview',
+  school: '/school',
+  system: '/system',
   account: '/account',
   nowhere: '/there-is-no-such-page',
 };

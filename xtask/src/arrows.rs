@@ -60,6 +60,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("sync", &["config", "http", "store"]),
     ("dns", &["config", "http", "log"]), // knows nothing of the web UI
     ("policy", &["clients", "config", "dns", "store"]),
+    ("alerts", &["http", "store"]),
     ("report", &["http", "store"]), // knows nobody's queries
     ("status", &["clients", "dns", "explain", "policy", "sync", "tls"]),
     ("doctor", &["status"]),
@@ -72,15 +73,15 @@ const MODULES: &[(&str, &[&str])] = &[
     (
         "web",
         &[
-            "accounts", "dns", "doctor", "explain", "log", "policy", "report", "stats", "status", "store",
-            "sync", "tls",
+            "accounts", "alerts", "dns", "doctor", "explain", "log", "policy", "report", "stats", "status",
+            "store", "sync", "tls",
         ],
     ),
     (
         "app",
         &[
-            "accounts", "clients", "config", "control", "dns", "http", "log", "policy", "report", "stats",
-            "status", "store", "sync", "tls", "web",
+            "accounts", "alerts", "clients", "config", "control", "dns", "http", "log", "policy", "report",
+            "stats", "status", "store", "sync", "tls", "web",
         ],
     ),
     (

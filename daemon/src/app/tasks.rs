@@ -8,10 +8,12 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
 
 use super::now;
+use crate::alerts::{Alerts, Signal};
 use crate::clients::sightings::{self, Bounds, Sighting, Sightings};
 use crate::clients::{Known, Network};
 use crate::config::{Config, LogQueries};
 use crate::dns::engine::Engine;
+use crate::log::record::Raw;
 use crate::policy::{self, Event};
 use crate::stats::{Counting, Stats, Taken};
 use crate::status::Watch;
@@ -48,7 +50,7 @@ pub(super) fn beside_the_line(
     engine: &Arc<Engine>,
     network: &Network,
     site: &web::Site,
-) -> [JoinHandle<()>; 5] {
+) -> [JoinHandle<()>; 7] {
     let (watch, stats) = (&site.watch, site.stats.clone());
     [
         tokio::spawn(policy::tick(engine.clone(), watch.clone())),
@@ -61,17 +63,58 @@ pub(super) fn beside_the_line(
             network.reader(),
         )),
         tokio::spawn(fare(engine.clone(), stats)),
+        tokio::spawn(site.alerts.clone().serve()),
+        tokio::spawn(worry(watch.clone(), site.alerts.clone())),
     ]
 }
 
 /// Has the query log's thread count what was asked for.
-pub(super) fn counts(config: &Config, engine: &Engine) -> Arc<Stats> {
+pub(super) fn counts(config: &Config, engine: &Engine, alerts: &Arc<Alerts>) -> Arc<Stats> {
     let now_ms = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
     let stats = Stats::open(&config.state_dir, config.log.keep.0, now_ms);
     if !engine.log().keeping().nothing {
-        engine.log().count(Box::new(Counting::new(stats.clone())));
+        let alerts = alerts.clone();
+        let tell = Box::new(move |raw: &Raw<'_>| blocked(&alerts, raw));
+        engine.log().count(Box::new(Counting::new(stats.clone(), tell)));
     }
     stats
+}
+
+/// Tells of what was blocked, where somebody wants to know.
+fn blocked(alerts: &Alerts, raw: &Raw<'_>) {
+    let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+    let about = format!("category:{}", String::from_utf8_lossy(raw.reason));
+    if alerts.wants(&about) {
+        alerts.tell(Signal {
+            about,
+            profile: text(raw.profile),
+            device: text(raw.device),
+            problem: String::new(),
+        });
+    }
+}
+
+/// Tells of what is wrong with the gateway, once it has been so for a minute; again when it was well meanwhile.
+async fn worry(watch: Arc<Watch>, alerts: Arc<Alerts>) {
+    let mut before: Vec<String> = Vec::new();
+    let mut told: Vec<String> = Vec::new();
+    loop {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let now = watch.status().problems;
+        told.retain(|problem| now.contains(problem));
+        for problem in now.iter().filter(|problem| before.contains(problem)) {
+            if !told.contains(problem) {
+                told.push(problem.clone());
+                alerts.tell(Signal {
+                    about: "gateway".to_owned(),
+                    profile: String::new(),
+                    device: String::new(),
+                    problem: problem.clone(),
+                });
+            }
+        }
+        before = now;
+    }
 }
 
 /// Notes each minute how the gateway fares.

@@ -19,20 +19,25 @@ const LATE_MS: u64 = 60_000;
 const SAFE_SEARCH: &[u8] = b"safe search";
 
 /// What counts.
-#[derive(Debug)]
 pub struct Counting {
     stats: Arc<Stats>,
     groups: Groups,
     written: Instant,
+    /// Is told of what was blocked.
+    tell: Tell,
 }
 
+/// Who is told of what was blocked.
+pub(super) type Tell = Box<dyn FnMut(&Raw<'_>) + Send>;
+
 impl Counting {
-    /// Counts into `stats`.
-    pub fn new(stats: Arc<Stats>) -> Self {
+    /// Counts into `stats`, and tells `tell` of what was blocked.
+    pub fn new(stats: Arc<Stats>, tell: Tell) -> Self {
         Self {
             stats,
             groups: Groups::new(),
             written: Instant::now(),
+            tell,
         }
     }
 }
@@ -41,6 +46,9 @@ impl Counter for Counting {
     fn count(&mut self, records: &mut dyn Iterator<Item = Raw<'_>>) {
         let mut today = self.stats.lock();
         for raw in records {
+            if raw.kind == Kind::Blocked {
+                (self.tell)(&raw);
+            }
             let number = raw.at_ms / DAY_MS;
             let late = number + 1 == today.0 && raw.at_ms + LATE_MS >= today.0 * DAY_MS;
             if number != today.0 && !late {

@@ -27,6 +27,7 @@ use rustls::ServerConfig;
 use tokio::net::TcpListener;
 
 use crate::accounts::Accounts;
+use crate::alerts::{Alerts, Signal};
 use crate::report::Desk;
 use crate::stats::Stats;
 use crate::status::Watch;
@@ -51,8 +52,26 @@ pub struct Site {
     pub certificates: Arc<Certificates>,
     /// Where reports are taken.
     pub reports: Arc<Desk>,
+    /// Who is told when something happens.
+    pub alerts: Arc<Alerts>,
     /// What was asked for, counted.
     pub stats: Arc<Stats>,
+}
+
+impl Site {
+    /// Tells whoever wants to know that somebody reported danger: who it was is not told. What a child reports at home is told to
+    /// nobody there, for it may be about somebody there.
+    fn reported_danger(&self, by_member: bool) {
+        let school = self.watch.engine().snapshot().answers.site == isigurt_core::snapshot::Site::School;
+        if by_member || school {
+            self.alerts.tell(Signal {
+                about: "danger".to_owned(),
+                profile: String::new(),
+                device: String::new(),
+                problem: String::new(),
+            });
+        }
+    }
 }
 
 /// Everything that is served. Whoever serves it elsewhere than with [`serve`] puts

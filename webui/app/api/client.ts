@@ -59,6 +59,11 @@ export class Problem extends Error {
 let csrf: string | null = null;
 let renew: (() => Promise<void>) | null = null;
 
+/** The session's CSRF token, for what no call here sends. */
+export function csrfToken(): string | null {
+  return csrf;
+}
+
 /** Takes the session's CSRF token. */
 export function keepCsrf(token: string | null): void {
   csrf = token;
@@ -96,7 +101,9 @@ export async function call<M extends Method, P extends Paths<M> & string>(
 
 /** The answer's value alone. */
 export async function get<P extends Paths<'get'> & string>(path: P, how: Call<'get', P> = {}): Promise<Answer<'get', P>> {
-  return (await call('get', path, how)).value;
+  // Said once for all paths: spelled out, the type would have a member for each of them.
+  const ask = call as unknown as (method: 'get', path: P, how: Call<'get', P>) => Promise<Tagged<Answer<'get', P>>>;
+  return (await ask('get', path, how)).value;
 }
 
 /** Asks once, and again when the gateway is back where that does no harm. */
@@ -154,7 +161,8 @@ export async function replace<P extends Paths<'put'> & Paths<'get'> & string>(
     return await call('put', path, { at, body, tag });
   } catch (problem) {
     if (!(problem instanceof Problem) || problem.status !== 412) throw problem;
-    const theirs = await call('get', path, { at });
+    const ask = call as unknown as (method: 'get', path: P, how: unknown) => Promise<Tagged<Answer<'get', P>>>;
+    const theirs = await ask('get', path, { at });
     if (same(theirs.value, body)) return theirs as unknown as Tagged<Answer<'put', P>>;
     throw new Conflict(body, theirs as unknown as Tagged<Sent<'put', P>>);
   }

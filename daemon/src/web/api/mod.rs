@@ -4,6 +4,7 @@
 //! every status that it can answer with. What goes wrong is a problem document (RFC 9457).
 
 mod access;
+mod alerts;
 mod data;
 mod devices;
 mod events;
@@ -94,6 +95,7 @@ fn resources() -> (Router<Site>, utoipa::openapi::OpenApi) {
         .merge(lists::router())
         .merge(queries::router())
         .merge(stats::router())
+        .merge(alerts::router())
         .merge(system::router())
         .merge(trail::router());
     let (router, mut description) = OpenApiRouter::with_openapi(Description::openapi())
@@ -101,6 +103,7 @@ fn resources() -> (Router<Site>, utoipa::openapi::OpenApi) {
         .split_for_parts();
     anywhere(&mut description);
     problems(&mut description);
+    named(&mut description);
     (router, description)
 }
 
@@ -162,6 +165,25 @@ fn anywhere(description: &mut utoipa::openapi::OpenApi) {
         ] {
             let response = || problem().description(why).build().into();
             responses.entry(status.to_owned()).or_insert_with(response);
+        }
+    }
+}
+
+/// Gives each operation a name of its own, made of its method and path: those of handlers are the same in several files.
+fn named(description: &mut utoipa::openapi::OpenApi) {
+    for (path, item) in &mut description.paths.paths {
+        let words = path.trim_start_matches("/api/v1/").replace(['/', '-'], "_");
+        let words = words.replace(['{', '}'], "");
+        for (method, operation) in [
+            ("get", &mut item.get),
+            ("put", &mut item.put),
+            ("post", &mut item.post),
+            ("delete", &mut item.delete),
+            ("patch", &mut item.patch),
+        ] {
+            if let Some(operation) = operation {
+                operation.operation_id = Some(format!("{method}_{words}"));
+            }
         }
     }
 }

@@ -69,6 +69,14 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
     }
 
+    /// The same, said of a member of what was sent.
+    pub(crate) fn of_field(self, field: &'static str) -> Self {
+        Self {
+            field: Some(field),
+            ..self
+        }
+    }
+
     /// Nobody has signed in.
     pub(crate) fn signed_out() -> Self {
         let detail = "sign in with POST /api/v1/session, or send an API token";

@@ -123,6 +123,9 @@ async fn send(
         account: principal.member().map(|member| member.name.clone()),
     };
     let taken = site.reports.take(&draft, &from, Timestamp::now().as_second())?;
+    if taken.danger {
+        site.reported_danger(principal.member().is_some());
+    }
     Ok((
         StatusCode::CREATED,
         axum::Json(Sent {

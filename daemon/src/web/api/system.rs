@@ -155,6 +155,7 @@ struct Tried {
 
 /// What came of it for a profile.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = EvidenceOutcome)]
 struct Outcome {
     /// The profile.
     profile: String,

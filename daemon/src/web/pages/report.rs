@@ -144,14 +144,17 @@ pub(super) async fn next(State(pages): State<Pages>, visit: Visit, Sent(typed): 
                 account: None,
             };
             match desk.take(&draft, &from, Timestamp::now().as_second()) {
-                Ok(taken) => shown(
-                    StatusCode::CREATED,
-                    &SentPage {
+                Ok(taken) => {
+                    if taken.danger {
+                        pages.site.reported_danger(false);
+                    }
+                    let sent = SentPage {
                         page,
                         receipt: taken.receipt,
                         danger: taken.danger,
-                    },
-                ),
+                    };
+                    shown(StatusCode::CREATED, &sent)
+                }
                 Err(error) => not_taken(page, typed, &error),
             }
         }
