@@ -63,7 +63,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("alerts", &["http", "store"]),
     ("report", &["http", "store"]), // knows nobody's queries
     ("status", &["clients", "dns", "explain", "policy", "sync", "tls"]),
-    ("doctor", &["status"]),
+    ("doctor", &["dns", "status"]),
     (
         "control",
         &[

@@ -157,11 +157,12 @@ export async function replace<P extends Paths<'put'> & Paths<'get'> & string>(
   body: Sent<'put', P>,
   tag: string | null,
 ): Promise<Tagged<Answer<'put', P>>> {
+  const put = call as unknown as (method: 'put', path: P, how: unknown) => Promise<Tagged<Answer<'put', P>>>;
+  const ask = call as unknown as (method: 'get', path: P, how: unknown) => Promise<Tagged<Answer<'get', P>>>;
   try {
-    return await call('put', path, { at, body, tag });
+    return await put('put', path, { at, body, tag });
   } catch (problem) {
     if (!(problem instanceof Problem) || problem.status !== 412) throw problem;
-    const ask = call as unknown as (method: 'get', path: P, how: unknown) => Promise<Tagged<Answer<'get', P>>>;
     const theirs = await ask('get', path, { at });
     if (same(theirs.value, body)) return theirs as unknown as Tagged<Answer<'put', P>>;
     throw new Conflict(body, theirs as unknown as Tagged<Sent<'put', P>>);
