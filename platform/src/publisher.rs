@@ -14,7 +14,7 @@ use crate::publish::approval::{self, Subject};
 use crate::publish::config::{Config, Span};
 use crate::publish::{self, Report, ceremony, inspect, keys, watch};
 
-const CONFIG: &str = "/etc/isigurt-platform/publish.toml";
+const CONFIG: &str = "/etc/isigurt/publish.toml";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
