@@ -17,13 +17,9 @@ fn webui() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../webui")
 }
 
-/// Runs a suite against this house; does what it asks for meanwhile.
-fn run(suite: &str, house: &mut House, code: &str) {
-    run_with(suite, house, code, "");
-}
-
-/// The same, where names lead elsewhere than the system says: `MAP name address`.
-fn run_with(suite: &str, house: &mut House, code: &str, names: &str) {
+/// Runs a suite against this house, with these in its environment (`ISIGURT_SCREEN`: a phone or desktop; `ISIGURT_HOST_RULES`: where names
+/// lead elsewhere than the system says, `MAP name address`); does what it asks for meanwhile.
+fn run(suite: &str, more: &[(&str, &str)], house: &mut House, code: &str) {
     let mut child = Command::new(system("node"))
         .arg("tests/run.mjs")
         .arg(suite)
@@ -34,7 +30,7 @@ fn run_with(suite: &str, house: &mut House, code: &str, names: &str) {
         .env("ISIGURT_CODE", code)
         .env("ISIGURT_PASSWORD", PASSWORD)
         .env("ISIGURT_CHROMIUM", system("chromium"))
-        .env("ISIGURT_HOST_RULES", names)
+        .envs(more.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -68,7 +64,7 @@ fn stop(house: &mut House) {
 /// Runs a suite against a house with the owner "Ana".
 fn with_ana(suite: &str) {
     let (mut house, _) = House::claimed("");
-    run(suite, &mut house, "");
+    run(suite, &[], &mut house, "");
 }
 
 #[test]
@@ -107,5 +103,33 @@ fn every_page_is_accessible_and_small_in_both_languages_and_themes() {
 fn pages_without_javascript_are_accessible_usable_and_left_at_once() {
     let page = isigurt_tests::free_address();
     let mut house = House::new(&format!("block_page = [\"{page}\"]"));
-    run_with("plain", &mut house, "", &format!("MAP bet365.com {page}"));
+    let names = format!("MAP bet365.com {page}");
+    run("plain", &[("ISIGURT_HOST_RULES", &names)], &mut house, "");
+}
+
+#[test]
+fn a_parent_sets_it_up_on_a_phone_in_albanian() {
+    let mut house = House::new("");
+    let code = house.code();
+    run("start", &[("ISIGURT_SCREEN", "phone")], &mut house, &code);
+}
+
+#[test]
+fn a_parent_sets_it_up_at_a_desktop_in_english_by_keyboard_alone() {
+    let mut house = House::new("");
+    let code = house.code();
+    run("start", &[("ISIGURT_SCREEN", "desktop")], &mut house, &code);
+}
+
+#[test]
+fn what_parents_do_is_in_force_on_the_next_query() {
+    let lease = "4102444800 aa:bb:cc:00:00:77 192.0.2.77 era-phone *\n"; // a device that nobody has placed
+    let local = "[local]\nleases = [\"{dir}/leases\"]\n";
+    let (mut house, _) = House::with_files(local, &[("leases", lease)]).claim();
+    run("family", &[], &mut house, "");
+}
+
+#[test]
+fn nothing_is_lost_where_something_goes_wrong() {
+    with_ana("trouble");
 }

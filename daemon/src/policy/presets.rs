@@ -1,9 +1,11 @@
 //! What a new profile starts with, by age and by place: data of `daemon/data/presets.toml`, checked by a test.
 //!
-//! Presets are copied into a profile when it is made; changing one here changes nobody's profile.
+//! Presets are copied into a profile when it is made; changing one here changes nobody's profile. Who blocks a kind of content
+//! means the apps of that kind too: they are written out, so that the profile shows every one that it blocks.
 
 use std::collections::BTreeMap;
 
+use isigurt_blocklists::data::{self, Service};
 use isigurt_core::policy::model::ProfileText;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -66,16 +68,38 @@ pub fn built_in() -> Result<Vec<Preset>, String> {
     if file.version != 1 {
         return Err(format!("presets of version {} are not known", file.version));
     }
-    file.preset.into_iter().map(preset).collect()
+    let services = data::built_in().map_err(|error| error.to_string())?.services;
+    file.preset
+        .into_iter()
+        .map(|entry| preset(entry, &services))
+        .collect()
 }
 
-fn preset(mut entry: Entry) -> Result<Preset, String> {
+fn preset(mut entry: Entry, services: &[Service]) -> Result<Preset, String> {
     let name = toml::Value::String(entry.id.clone());
     entry.profile.insert("name".to_owned(), name);
-    let profile = entry
+    let mut profile: ProfileText = entry
         .profile
         .try_into()
         .map_err(|error| format!("{}: {error}", entry.id))?;
+    let of = |category: &str| {
+        let found = services
+            .iter()
+            .filter(move |service| service.category == category);
+        found.map(|service| service.id.clone()).collect::<Vec<_>>()
+    };
+    for category in &profile.categories {
+        profile.services.extend(of(category));
+    }
+    for budget in &mut profile.budget {
+        let kinds = budget.what.clone();
+        for category in kinds.iter().filter_map(|what| what.strip_prefix("category:")) {
+            let apps = of(category).into_iter();
+            budget
+                .what
+                .extend(apps.map(|service| format!("service:{service}")));
+        }
+    }
     Ok(Preset {
         id: entry.id,
         place: entry.place,
@@ -93,7 +117,7 @@ mod tests {
 
     #[test]
     fn every_preset_is_whole_and_names_only_categories_that_there_are() {
-        let categories = isigurt_blocklists::data::built_in().unwrap().categories;
+        let categories = data::built_in().unwrap().categories;
         let presets = built_in().unwrap();
         for id in [
             "up-to-6",
@@ -120,6 +144,15 @@ mod tests {
                 assert!(known, "{}: {category}", preset.id);
             }
         }
+    }
+
+    #[test]
+    fn a_kind_of_content_stands_for_its_apps() {
+        let presets = built_in().unwrap();
+        let child = &presets.iter().find(|preset| preset.id == "7-12").unwrap().profile;
+        assert!(child.services.iter().any(|service| service == "instagram"));
+        assert!(!child.services.iter().any(|service| service == "youtube"));
+        assert!(child.budget[0].what.iter().any(|what| what == "service:youtube"));
     }
 
     #[test]

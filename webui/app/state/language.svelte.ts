@@ -9,6 +9,7 @@ export type Values = Record<string, string | number>;
 type Table = Record<string, string>;
 
 const files = import.meta.glob<Table>('../../messages/*.json', { import: 'default' });
+const names = import.meta.glob<string>('../../messages/*.json', { import: 'language', eager: true });
 const FALLBACK = 'sq';
 const REMEMBERED = 'language';
 
@@ -27,8 +28,7 @@ export function language(): string {
 
 /** What a language calls itself. */
 export function nameOf(other: string): string {
-  const name = new Intl.DisplayNames([other], { type: 'language' }).of(other) ?? other;
-  return name.charAt(0).toLocaleUpperCase(other) + name.slice(1);
+  return names[`../../messages/${other}.json`] ?? other;
 }
 
 /** The language that was chosen here before, else the browser's first that there is. */
@@ -61,9 +61,10 @@ export function has(key: string): key is Key {
 
 /** The message for so many: `KEY.one`, `KEY.other`, or what else the language tells apart. */
 export function count(key: string, n: number, values: Values = {}): string {
+  // Where a language is unknown to the browser its plurals are taken to be as in English.
   const form = `${key}.${new Intl.PluralRules(code).select(n)}`;
   const found = has(form) ? form : (`${key}.other` as Key);
-  return t(found, { n: n.toLocaleString(code), ...values });
+  return t(found, { n: number(n), ...values });
 }
 
 /** A text that the gateway keeps in several languages. */
@@ -71,27 +72,46 @@ export function text(texts: Readonly<Record<string, string>>): string {
   return texts[code] ?? texts.en ?? Object.values(texts)[0] ?? '';
 }
 
+// Browsers know few languages: Chromium has no Albanian days and dates. So they stand in the message files too.
+
+/** A number with its thousands told apart. */
+export function number(n: number): string {
+  return String(Math.round(n)).replace(/\B(?=(\d{3})+$)/g, t('number.thousands'));
+}
+
+const two = (n: number) => String(n).padStart(2, '0');
+
 /** The hour, such as 07:00. */
 export function hour(at: string | number | Date): string {
-  return new Date(at).toLocaleTimeString(code, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
+  const date = new Date(at);
+  return `${two(date.getHours())}:${two(date.getMinutes())}`;
+}
+
+/** A day of the week, Monday first. */
+export function day(place: number, form: 'short' | 'long'): string {
+  return t(`day.${form}`).split(' ')[place] ?? '';
+}
+
+/** The date, such as 26.11.2026. */
+export function date(at: string | number | Date): string {
+  const when = new Date(at);
+  return t('time.date', { day: two(when.getDate()), month: two(when.getMonth() + 1), year: when.getFullYear() });
 }
 
 /** A day and hour; the hour alone where it is today. */
 export function when(at: string | number | Date): string {
-  const date = new Date(at);
-  if (date.toDateString() === new Date().toDateString()) return hour(date);
-  const day = date.toLocaleDateString(code, { weekday: 'short', day: 'numeric', month: 'short' });
-  return `${day}, ${hour(date)}`;
+  const then = new Date(at);
+  if (then.toDateString() === new Date().toDateString()) return hour(then);
+  return `${day((then.getDay() + 6) % 7, 'short')}, ${date(then)}, ${hour(then)}`;
 }
 
 /** How long ago, in words. */
 export function ago(at: string | number | Date): string {
-  const seconds = (Date.now() - new Date(at).getTime()) / 1000;
-  const form = new Intl.RelativeTimeFormat(code, { numeric: 'auto' });
+  const seconds = Math.max(0, (Date.now() - new Date(at).getTime()) / 1000);
   if (seconds < 90) return t('time.now');
-  if (seconds < 5400) return form.format(-Math.round(seconds / 60), 'minute');
-  if (seconds < 129_600) return form.format(-Math.round(seconds / 3600), 'hour');
-  return form.format(-Math.round(seconds / 86_400), 'day');
+  if (seconds < 5400) return count('time.ago.minutes', Math.round(seconds / 60));
+  if (seconds < 129_600) return count('time.ago.hours', Math.round(seconds / 3600));
+  return count('time.ago.days', Math.round(seconds / 86_400));
 }
 
 /** So many minutes, in words: 1 h 30 min. */

@@ -1,0 +1,143 @@
+// What goes wrong: two parents at once, a gateway that restarts or is slow, a session that ends, names that are meant to harm.
+import { accessible } from './pages.mjs';
+import { device, must, open, picture, signIn, tell } from './harness.mjs';
+
+const HOUSEHOLD = '/child?name=household';
+/** What the browser itself says of a connection that is not there. */
+const AWAY = [/net::ERR_/, /Failed to load resource/];
+
+const deny = async (page, name) => {
+  await page.goto(`${HOUSEHOLD}&tab=names`);
+  await page.getByLabel('Name of a site').fill(name);
+  await page.getByRole('button', { name: 'Block', exact: true }).click();
+};
+const save = (page) => page.getByRole('button', { name: 'Save', exact: true });
+
+export const tests = {
+  'the parent who saves second sees what the first one did, and decides': async (browser) => {
+    const [mother, father] = [await open(browser, 'desktop', { language: 'en', expected: [/412/] }), await open(browser, 'phone', { language: 'en', expected: [/412/] })];
+    await signIn(mother);
+    await signIn(father);
+    await deny(mother.page, 'mother.example');
+    await deny(father.page, 'father.example');
+    await save(mother.page).click();
+    await mother.page.locator('.save').waitFor({ state: 'detached' });
+    await save(father.page).click();
+    const dialog = father.page.getByRole('dialog');
+    await dialog.getByText('mother.example').waitFor();
+    await dialog.getByText('father.example').waitFor();
+    await accessible(father.page, 'conflict');
+    await picture(father.page, 'conflict-phone-en');
+    const here = device('127.0.0.9');
+    must(!(await here.gets('mother.example')) && (await here.gets('father.example')), 'the second one overwrote the first');
+    await dialog.getByRole('button', { name: 'Save mine' }).click();
+    await father.page.locator('.save').waitFor({ state: 'detached' });
+    must(!(await here.gets('father.example')), 'the decision is not in force');
+    mother.calm();
+    father.calm();
+  },
+
+  'a gateway that restarts loses nothing that was typed': async (browser) => {
+    const window = await open(browser, 'phone', { language: 'en', expected: AWAY });
+    await signIn(window);
+    const { page } = window;
+    await deny(page, 'restart.example');
+    await tell('stop');
+    await save(page).click();
+    await page.getByText('The gateway does not answer.').waitFor();
+    await accessible(page, 'away');
+    await picture(page, 'away-phone-en');
+    await tell('start');
+    await page.locator('.save').waitFor({ state: 'detached', timeout: 30_000 });
+    await page.getByText('The gateway does not answer.').waitFor({ state: 'detached' });
+    must(!(await device('127.0.0.9').gets('restart.example')), 'what was saved is not in force');
+    window.calm();
+  },
+
+  'a slow gateway is said to be slow, and waited for': async (browser) => {
+    const window = await open(browser, 'desktop', { language: 'en' });
+    await signIn(window);
+    const { page } = window;
+    await deny(page, 'slow.example');
+    const client = await window.context.newCDPSession(page);
+    await client.send('Network.enable');
+    await client.send('Network.emulateNetworkConditions', { offline: false, latency: 5000, downloadThroughput: -1, uploadThroughput: -1 });
+    await save(page).click();
+    await page.getByText('The gateway takes its time').waitFor();
+    await page.locator('.save').waitFor({ state: 'detached', timeout: 20_000 });
+    await page.getByText('The gateway takes its time').waitFor({ state: 'detached' });
+    must(!(await device('127.0.0.9').gets('slow.example')), 'what was saved is not in force');
+    window.calm();
+  },
+
+  'a session that ends keeps what was typed': async (browser) => {
+    const window = await open(browser, 'phone', { language: 'en', expected: [/401/, /403/] });
+    const csrf = await signIn(window);
+    const { page } = window;
+    await deny(page, 'session.example');
+    const ended = await page.request.delete('/api/v1/session', { headers: { 'x-csrf-token': csrf } });
+    must(ended.ok(), `signing out: ${ended.status()}`);
+    await save(page).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('Password').fill(process.env.ISIGURT_PASSWORD);
+    await accessible(page, 'signing in again');
+    await picture(page, 'signin-again-phone-en');
+    await dialog.getByRole('button', { name: 'Sign in' }).click();
+    await page.locator('.save').waitFor({ state: 'detached' });
+    must(!(await device('127.0.0.9').gets('session.example')), 'what was saved is not in force');
+    window.calm();
+  },
+
+  'names that are meant to harm are text': async (browser) => {
+    const window = await open(browser, 'phone', { language: 'sq' });
+    const csrf = await signIn(window);
+    const { page } = window;
+    const names = ['<img src=x onerror=alert(1)>', '\u202eevil\u2066 \u200fshtëpi', `${'M'.repeat(64)}`, '{name} & "quotes"'];
+    for (const [place, name] of names.entries()) {
+      const made = await page.request.post('/api/v1/devices', { data: { name, match: [`ip:127.0.1.${place}`], profile: 'household' }, headers: { 'x-csrf-token': csrf } });
+      must(made.ok(), `${name}: ${await made.text()}`);
+    }
+    // 253 octets, with a script in them, asked for by a device that nobody knows.
+    const label = 'x'.repeat(60);
+    await device('127.0.0.8').ask(`<script>alert(1)</script>.${label}.${label}.${label}.example`.slice(0, 253));
+    page.on('dialog', () => {
+      throw new Error('a script ran');
+    });
+    for (const address of [`${HOUSEHOLD}&tab=devices`, '/children', '/', `${HOUSEHOLD}&tab=history`]) {
+      await page.goto(address);
+      await page.locator('main h1').waitFor();
+      await page.waitForFunction(() => document.querySelectorAll('.waiting').length === 0);
+      await accessible(page, address);
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      must(wide <= 0, `${address} is ${wide} pixels too wide`);
+      must((await page.locator('img[src=x]').count()) === 0, 'a name became an element');
+    }
+    await page.goto(`${HOUSEHOLD}&tab=devices`);
+    await page.getByRole('heading', { name: '<img src=x onerror=alert(1)>' }).waitFor();
+    await picture(page, 'hostile-names-phone-sq');
+    window.calm();
+  },
+
+  'out of reach there is a page that says so, and the API is never kept': async (browser) => {
+    const window = await open(browser, 'phone', { expected: AWAY });
+    await signIn(window);
+    const { page } = window;
+    await page.goto('/');
+    await page.evaluate(() => navigator.serviceWorker.ready.then(() => undefined));
+    await page.reload();
+    await page.locator('main h1').waitFor();
+    const kept = await page.evaluate(async () => {
+      const all = await Promise.all((await caches.keys()).map(async (name) => (await (await caches.open(name)).keys()).map((one) => new URL(one.url).pathname)));
+      return all.flat().sort();
+    });
+    must(JSON.stringify(kept) === JSON.stringify(['/offline.css', '/offline.html']), `kept: ${kept}`);
+    await tell('stop');
+    await page.reload();
+    await page.getByText('Porta nuk arrihet').waitFor();
+    await page.getByRole('link', { name: '116 111' }).first().waitFor();
+    await accessible(page, 'offline');
+    await picture(page, 'offline-phone-sq');
+    await tell('start');
+    window.calm();
+  },
+};
