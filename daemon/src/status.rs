@@ -450,3 +450,30 @@ impl fmt::Display for Status {
         write!(out, "  built-in lists: {count}, {rules} rules")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_fresh_is_said_after_a_day_and_loudly_after_a_week() {
+        let platform = |age: Option<i64>, error: Option<&str>| Progress {
+            checked_at: age.map(|age| 10_000_000 - age),
+            next_try: None,
+            error: error.map(str::to_owned),
+        };
+        let said = |progress: &Progress| platform_problem(progress, 10_000_000).unwrap_or_default();
+        assert_eq!(said(&platform(Some(60), None)), "");
+        let failing = said(&platform(Some(60), Some("no network")));
+        assert!(failing.contains("no network; the lists that were verified last are in force"));
+        let day = said(&platform(Some(DAY + 7200), Some("no network")));
+        assert!(day.contains("not refreshed for 26 hours"), "{day}");
+        let week = said(&platform(Some(8 * DAY), Some("no network")));
+        assert!(week.contains("NOT REFRESHED FOR 8 DAYS"), "{week}");
+        let never = said(&platform(None, Some("no network")));
+        assert!(
+            never.contains("no national list was ever verified here"),
+            "{never}"
+        );
+    }
+}

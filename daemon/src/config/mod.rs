@@ -15,6 +15,8 @@ use isigurt_blocklists::read::Format;
 use isigurt_core::snapshot::{BlockAnswer, Site};
 use serde::Deserialize;
 
+use crate::http::Url;
+
 pub(crate) use problem::nearest;
 pub use problem::{Problem, Warning};
 pub use value::{ClientNet, LocalRecord, Scheme, Server, Source, Span};
@@ -533,6 +535,7 @@ impl Config {
             ));
         }
         self.validate_tls()?;
+        self.validate_way_out()?;
         for (place, list) in self.lists.iter().enumerate() {
             if self.lists.iter().take(place).any(|other| other.id == list.id) {
                 return Err(("id", format!("two lists have the id {:?}", list.id.as_str())));
@@ -574,6 +577,36 @@ impl Config {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// `[platform]` and `[http]`.
+    fn validate_way_out(&self) -> Result<(), (&'static str, String)> {
+        let url = |text: &str, schemes: &[&str]| {
+            let url = Url::parse(text).ok();
+            url.is_some_and(|url| schemes.contains(&url.scheme()) && url.has_host())
+        };
+        if let Some(platform) = &self.platform
+            && !url(&platform.url, &["https", "http"])
+        {
+            let what = format!(
+                "{:?} is no address; expected such as \"https://lists.example/\"",
+                platform.url
+            );
+            return Err(("url", what));
+        }
+        if let Some(proxy) = &self.http.proxy
+            && !url(proxy, &["http", "https", "socks5", "socks5h"])
+        {
+            let what = "this is no address; expected such as \"http://192.168.1.2:3128\" or \"socks5://…\"";
+            return Err(("proxy", what.to_owned()));
+        }
+        if self.http.patience.0.is_zero() {
+            return Err((
+                "patience",
+                "more than nothing is expected, such as \"15s\"".to_owned(),
+            ));
+        }
+        Ok(())
     }
 
     /// Whether the cache is kept over a restart: not where nobody is to read later what was asked for.

@@ -111,6 +111,18 @@ fn each_mistake_names_its_place_and_what_was_expected() {
         ),
         ("[[lists]]\nid = \"a\"\n", "missing field `url`"),
         (
+            "[platform]\nurl = \"lists.example\"\nroot = \"r\"",
+            "g.toml:2:1: url: \"lists.example\" is no address; expected such as",
+        ),
+        (
+            "[http]\nproxy = \"192.168.1.2:3128\"",
+            "g.toml:2:1: proxy: this is no address",
+        ),
+        (
+            "[http]\npatience = \"0s\"",
+            "g.toml:2:1: patience: more than nothing",
+        ),
+        (
             "[[lists]]\nid = \"a\"\nurl = \"x\"\nformat = \"host\"",
             "g.toml:4:10: unknown variant `host`",
         ),

@@ -20,6 +20,8 @@ use crate::store::{Store, StoreError};
 const DAILY: Duration = Duration::from_secs(24 * 3600);
 /// How often the platform is asked where nothing is said.
 const MINUTE: Duration = Duration::from_secs(60);
+/// After so long without news they are asked for loudly, seconds.
+const WEEK: i64 = 7 * 86_400;
 /// The first try after a failure.
 const RETRY: Duration = Duration::from_secs(60);
 
@@ -230,7 +232,12 @@ async fn keep_platform(shared: &Shared, client: &Client) {
         let state = poller.as_ref().map(Poller::state);
         let error = outcome.as_ref().err().map(ToString::to_string);
         if let Some(reason) = &error {
-            tracing::warn!(%reason, "no news from the national platform; the lists that were verified last stay in force");
+            let week = state.is_some_and(|state| state.checked_at > 0 && wall_s() - state.checked_at >= WEEK);
+            if week {
+                tracing::error!(%reason, "no news from the national platform for a week or more: what is new is not blocked here");
+            } else {
+                tracing::warn!(%reason, "no news from the national platform; the lists that were verified last stay in force");
+            }
         }
         let progress = Progress {
             checked_at: state.map(|state| state.checked_at).filter(|&at| at > 0),
