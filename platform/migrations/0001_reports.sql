@@ -78,6 +78,7 @@ CREATE TABLE decision (
     tag     bytea  NOT NULL REFERENCES cases,
     list    text   NOT NULL,
     at      bigint NOT NULL,
+    seq     bigserial,                           -- of one second, the later one counts
     sealed  text   NOT NULL
 );
 CREATE INDEX decision_of_case ON decision (tag, at);

@@ -94,7 +94,7 @@ pub(crate) fn decisions(command: &Decisions) -> anyhow::Result<String> {
     let config = Config::read(config)?;
     runtime()?.block_on(async {
         let database = database::open(&config.database, 2, Duration::from_secs(10)).await?;
-        let lines: Vec<String> = sqlx::query_scalar("SELECT sealed FROM decision ORDER BY at, id")
+        let lines: Vec<String> = sqlx::query_scalar("SELECT sealed FROM decision ORDER BY at, seq")
             .fetch_all(&database)
             .await
             .context("the database")?;

@@ -167,6 +167,7 @@ impl Desk {
             return Ok(Voted::Second);
         }
         let whole = Decision {
+            decided: votes.iter().map(|vote| vote.at).min().unwrap_or(decision.decided),
             votes,
             ..decision.clone()
         };

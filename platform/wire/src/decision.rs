@@ -44,7 +44,8 @@ pub struct Decision {
     pub subdomains: bool,
     /// The list's id, as in the publisher's configuration.
     pub list: String,
-    /// When it was decided, seconds since 1970.
+    /// When it was decided, seconds since 1970: the time of its earliest vote. Votes sign their time, so that whoever has seen
+    /// another's vote cannot use it again for a decision that undoes a later one.
     pub decided: i64,
     /// Who decided: for a mandatory list two different analysts at least.
     pub votes: Vec<Vote>,
@@ -161,11 +162,14 @@ impl Sealed {
             .map_err(|error| DecisionError::Seal(self.id, error))?;
         let decision: Decision =
             serde_json::from_slice(&plain).map_err(|error| DecisionError::Form(error.to_string()))?;
-        if decision.format == FORMAT {
-            Ok(decision)
-        } else {
-            Err(DecisionError::Format(decision.format))
+        if decision.format != FORMAT {
+            return Err(DecisionError::Format(decision.format));
         }
+        if decision.votes.iter().map(|vote| vote.at).min() != Some(decision.decided) {
+            let what = format!("decision {} is not of the time of its earliest vote", self.id);
+            return Err(DecisionError::Form(what));
+        }
+        Ok(decision)
     }
 }
 
@@ -232,7 +236,7 @@ mod tests {
     fn a_decision_names_nothing_until_it_is_opened() {
         let key = PrivateKey::generate().unwrap();
         let mut decision = decision();
-        decision.votes.push(decision.vote(1, &analyst().0));
+        decision.votes.push(decision.vote(decision.decided, &analyst().0));
         let sealed = decision.seal(Id([1; 16]), &key.public().unwrap()).unwrap();
         let line = serde_json::to_string(&sealed).unwrap();
         assert!(!line.contains("bad") && !line.contains("abuse"), "{line}");
@@ -246,5 +250,18 @@ mod tests {
         };
         assert!(matches!(moved.open(&key), Err(DecisionError::Seal(..))));
         assert!(matches!(Sealed::parse("{}"), Err(DecisionError::Form(_))));
+    }
+
+    #[test]
+    fn an_old_vote_makes_no_newer_decision() {
+        let key = PrivateKey::generate().unwrap();
+        let (ana, ben) = (analyst().0, analyst().0);
+        let mut decision = decision();
+        let old = decision.vote(decision.decided, &ben);
+        decision.decided += 1_000;
+        decision.votes = vec![decision.vote(decision.decided, &ana), old];
+        let sealed = decision.seal(Id([1; 16]), &key.public().unwrap()).unwrap();
+        let error = sealed.open(&key).unwrap_err().to_string();
+        assert!(error.contains("earliest vote"), "{error}");
     }
 }

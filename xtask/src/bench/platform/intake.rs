@@ -160,6 +160,9 @@ impl Serve {
     }
 
     fn end(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return; // it has ended
+        }
         let _ = Command::new("kill").arg(self.child.id().to_string()).status();
         let _ = self.child.wait();
     }
