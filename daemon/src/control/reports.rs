@@ -38,7 +38,7 @@ fn done(desk: &Desk, asked: &Reports) -> Result<Response, ReportError> {
             Response::Taken(desk.take(draft, &from, now_s)?)
         }
         Reports::List => Response::Reports {
-            reports: desk.list(None)?,
+            reports: desk.list(None, now_s)?,
         },
         Reports::One(receipt) => Response::Reports {
             reports: desk.one(receipt, now_s)?.into_iter().collect(),

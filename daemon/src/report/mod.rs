@@ -201,12 +201,23 @@ impl Desk {
 
     /// Reports made by accounts, the newest first; `account`: only this one's. Those that a device made without an account
     /// are its user's own matter and stand in no list: whoever holds the receipt asks with [`Desk::one`].
-    pub fn list(&self, account: Option<&str>) -> Result<Vec<ReportShown>, ReportError> {
+    pub fn list(&self, account: Option<&str>, now_s: i64) -> Result<Vec<ReportShown>, ReportError> {
+        let _one = lock(&self.changing);
         let mut kept = self.store.all(&kept::TABLE)?;
         kept.retain(|(_, kept)| match (&kept.by, account) {
             (Some(by), Some(account)) => by == account,
             (by, _) => by.is_some(),
         });
+        let mut changes = Changes::default();
+        for (receipt, kept) in &mut kept {
+            if kept.ask_soon(now_s) {
+                changes.put(&kept::TABLE, receipt, kept);
+            }
+        }
+        if !changes.is_empty() {
+            self.store.commit(changes)?;
+            self.wake.notify_one();
+        }
         kept.sort_by_key(|(_, kept)| std::cmp::Reverse(kept.taken_s));
         Ok(kept.iter().map(|(receipt, kept)| kept.shown(receipt)).collect())
     }

@@ -336,7 +336,7 @@ fn what_a_device_reports_without_an_account_stands_in_no_list() {
     };
     let hers = bench.desk.take(&draft(), &from, NOW).unwrap().receipt;
     let listed = |who| -> Vec<String> {
-        let list = bench.desk.list(who).unwrap();
+        let list = bench.desk.list(who, NOW).unwrap();
         list.into_iter().map(|shown| shown.receipt).collect()
     };
     assert_eq!(listed(None), std::slice::from_ref(&hers));

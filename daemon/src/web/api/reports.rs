@@ -149,7 +149,10 @@ async fn reports(
     principal.require(Action::ReportRead, Scope::Reached)?;
     let all = principal.may(Action::ReportRead, Scope::Gateway);
     let own = principal.member().map(|member| member.name.as_str());
-    let reports = site.reports.list(own.filter(|_| !all))?.into_iter();
+    let reports = site
+        .reports
+        .list(own.filter(|_| !all), Timestamp::now().as_second())?
+        .into_iter();
     part.of(reports.filter(|report| part.finds(&report.receipt)))
         .map(axum::Json)
 }
