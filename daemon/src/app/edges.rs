@@ -28,6 +28,7 @@ impl Edges {
         let mut edges = Self::inherited().map_err(StartError::Inherited)?;
         edges.https = edges.take(&config.web.https);
         edges.web = edges.take(config.web.listen.as_deref().unwrap_or_default());
+        edges.block_page = edges.take(&config.web.block_page);
         if edges.udp.is_empty() && edges.tcp.is_empty() {
             for &address in &config.dns.listen {
                 edges.bind(address, config.dns.workers())?;
@@ -63,9 +64,10 @@ impl Edges {
             }
         }
         for &address in &config.web.block_page {
-            let listener = TcpListener::bind(address);
-            let listener = listener.map_err(|error| refused("block page on", address, error))?;
-            edges.block_page.push(listener);
+            if !has(&edges.block_page, address) {
+                let listener = bind_tcp(address).map_err(|error| refused("block page on", address, error))?;
+                edges.block_page.push(listener);
+            }
         }
         Ok(edges)
     }
