@@ -115,7 +115,7 @@ fn a_blocked_site_says_which_rule_holds_in_the_childs_words() {
 }
 
 #[test]
-fn the_profile_then_the_browser_then_the_household_say_the_language() {
+fn the_profile_then_the_browser_then_the_household_say_the_language_and_the_device_is_told_what_is_seen() {
     let home = home();
     let speaks = |accept: &str| {
         let answer = home
@@ -136,6 +136,17 @@ fn the_profile_then_the_browser_then_the_household_say_the_language() {
     assert_eq!((speaks("sq"), speaks("de")), ("sq".to_owned(), "en".to_owned()));
     apply(&POLICY.replace("name = \"child\"", "name = \"child\"\nlanguage = \"sq\""));
     assert_eq!(speaks("en"), "sq");
+    // What adults see is told as the policy says it.
+    for (visibility, told) in [
+        ("full", "names of the pages that this device opens"),
+        ("blocked", "only the pages that were stopped"),
+        ("counts", "numbers only"),
+    ] {
+        let line = format!("name = \"child\"\nvisibility = \"{visibility}\"");
+        apply(&POLICY.replace("name = \"child\"", &line));
+        let me = home.own().send("GET", "/me", "");
+        assert!(me.raw.contains(told), "{visibility}: {}", me.raw);
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use isigurt_core::policy::model::Visibility;
 use isigurt_core::policy::schedule::Mode;
 use isigurt_core::policy::{Client, Off};
 use serde::Deserialize;
@@ -52,7 +53,7 @@ pub(super) async fn me(State(pages): State<Pages>, visit: Visit) -> Response {
             until,
             budgets: budgets(&page, &client),
             asked: asked(&page, site, visit),
-            sees: sees(&page, site),
+            sees: sees(&page, site, client.profile.visibility),
         },
     )
 }
@@ -113,17 +114,17 @@ fn asked(page: &Page, site: &Site, visit: Visit) -> Vec<(String, &'static str)> 
         .collect()
 }
 
-/// What the adults see of it, by the privacy setting of the query log.
-fn sees(page: &Page, site: &Site) -> &'static str {
+/// What the adults see of it: by the profile's visibility, and the privacy setting of the query log.
+fn sees(page: &Page, site: &Site, visibility: Visibility) -> &'static str {
     let (words, keeping) = (&page.words.me, site.watch.engine().log().keeping());
     if keeping.nothing {
-        &words.sees_off
-    } else if keeping.anonymous {
-        &words.sees_anonymous
-    } else if keeping.blocked_only {
-        &words.sees_blocked_only
-    } else {
-        &words.sees_full
+        return &words.sees_off;
+    }
+    match visibility {
+        Visibility::Counts => &words.sees_counts,
+        _ if keeping.anonymous => &words.sees_anonymous,
+        Visibility::Full if !keeping.blocked_only => &words.sees_full,
+        Visibility::Full | Visibility::Blocked => &words.sees_blocked,
     }
 }
 
