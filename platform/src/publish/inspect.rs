@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::num::NonZeroU64;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use isigurt_wire::release::Publisher;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
-use tough::schema::{Role, RoleType};
+use tough::schema::RoleType;
 
 use super::repository::Repository;
 use super::{customs, metadata, now};
@@ -95,102 +96,113 @@ pub(crate) fn inspect(folder: &Path) -> anyhow::Result<Inspection> {
         bail!("{}: no repository, it has no folder metadata", folder.display());
     }
     let repository = Repository::open(folder)?;
-    let mut inspection = Inspection {
-        roles: Vec::new(),
-        lists: Vec::new(),
-        problems: Vec::new(),
-    };
     let now = now()?;
-    let root = repository.root()?;
-    let mut say =
-        |role: &str, file: String, version: u64, expires: i64, threshold: u64, keys: Vec<String>| {
-            if expires <= now {
-                inspection
-                    .problems
-                    .push(format!("{role} has expired: publish, or rotate"));
-            }
-            let octets = repository.octets(&file).map_or(0, |octets| octets.len() as u64);
-            inspection.roles.push(RoleState {
-                role: role.to_owned(),
-                version,
-                expires: jiff::Timestamp::from_second(expires)
-                    .map_or_else(|_| expires.to_string(), |time| time.to_string()),
-                threshold,
-                keys,
-                octets,
-            });
-        };
-    let of_root = |kind: RoleType| {
-        root.roles.get(&kind).map_or((0, Vec::new()), |role| {
-            (
-                role.threshold.get(),
-                role.keyids.iter().map(|id| hex(id)).collect(),
-            )
-        })
-    };
-    let (threshold, keys) = of_root(RoleType::Root);
-    let version = root.version.get();
-    say(
-        "root",
-        format!("{version}.root.json"),
+    let mut roles = Vec::new();
+    let mut problems = Vec::new();
+    for role in of_root(&repository)?.into_iter().chain(delegated(&repository)?) {
+        if role.0 <= now {
+            problems.push(format!("{} has expired: publish, or rotate", role.1.role));
+        }
+        roles.push(role.1);
+    }
+    problems.extend(whole(&repository)?);
+    Ok(Inspection {
+        roles,
+        lists: lists(&repository)?,
+        problems,
+    })
+}
+
+/// When a role expires, seconds since 1970, and how it stands.
+type Expiring = (i64, RoleState);
+
+fn state(
+    repository: &Repository,
+    role: &str,
+    file: &str,
+    version: u64,
+    expires: i64,
+    keys: (u64, Vec<String>),
+) -> Expiring {
+    let time = jiff::Timestamp::from_second(expires);
+    let state = RoleState {
+        role: role.to_owned(),
         version,
-        root.expires.as_second(),
-        threshold,
-        keys,
-    );
-    let mut standard = Vec::new();
-    standard.extend(repository.targets.as_ref().map(|role| {
-        (
+        expires: time.map_or_else(|_| expires.to_string(), |time| time.to_string()),
+        threshold: keys.0,
+        keys: keys.1,
+        octets: repository.octets(file).map_or(0, |octets| octets.len() as u64),
+    };
+    (expires, state)
+}
+
+/// The roles that the root names.
+fn of_root(repository: &Repository) -> anyhow::Result<Vec<Expiring>> {
+    let root = repository.root()?;
+    let version = root.version.get();
+    let mut there = vec![(RoleType::Root, version, root.expires.as_second())];
+    let mut add = |kind, version: NonZeroU64, expires| there.push((kind, version.get(), expires));
+    if let Some(role) = &repository.targets {
+        add(
             RoleType::Targets,
-            role.signed.version(),
-            role.signed.expires().as_second(),
-        )
-    }));
-    standard.extend(repository.snapshot.as_ref().map(|role| {
-        (
+            role.signed.version,
+            role.signed.expires.as_second(),
+        );
+    }
+    if let Some(role) = &repository.snapshot {
+        add(
             RoleType::Snapshot,
-            role.signed.version(),
-            role.signed.expires().as_second(),
-        )
-    }));
-    standard.extend(repository.timestamp.as_ref().map(|role| {
-        (
+            role.signed.version,
+            role.signed.expires.as_second(),
+        );
+    }
+    if let Some(role) = &repository.timestamp {
+        add(
             RoleType::Timestamp,
-            role.signed.version(),
-            role.signed.expires().as_second(),
-        )
-    }));
-    for (kind, version, expires) in standard {
+            role.signed.version,
+            role.signed.expires.as_second(),
+        );
+    }
+    let told = there.into_iter().map(|(kind, version, expires)| {
         let file = match kind {
             RoleType::Timestamp => "timestamp.json".to_owned(),
             kind => format!("{version}.{kind}.json"),
         };
-        let (threshold, keys) = of_root(kind);
-        say(&kind.to_string(), file, version.get(), expires, threshold, keys);
-    }
+        let keys = root.roles.get(&kind).map_or((0, Vec::new()), |role| {
+            (
+                role.threshold.get(),
+                role.keyids.iter().map(|id| hex(id)).collect(),
+            )
+        });
+        state(repository, &kind.to_string(), &file, version, expires, keys)
+    });
+    Ok(told.collect())
+}
+
+/// The roles of the publishers.
+fn delegated(repository: &Repository) -> anyhow::Result<Vec<Expiring>> {
+    let mut told = Vec::new();
     for (publisher, role) in &repository.delegated {
         let name = publisher.role();
         let delegations = repository.delegations().next().context("no delegations")?;
         let delegated = delegations.roles.iter().find(|role| role.name == name);
-        let (threshold, keys) = delegated.map_or((0, Vec::new()), |role| {
+        let keys = delegated.map_or((0, Vec::new()), |role| {
             (
                 role.threshold.get(),
                 role.keyids.iter().map(|id| hex(id)).collect(),
             )
         });
         let (version, expires) = (role.signed.version.get(), role.signed.expires.as_second());
-        say(
+        told.push(state(
+            repository,
             name,
-            format!("{version}.{name}.json"),
+            &format!("{version}.{name}.json"),
             version,
             expires,
-            threshold,
             keys,
-        );
+        ));
     }
-    inspection.problems.extend(whole(&repository)?);
-    inspection.lists = lists(&repository)?;
-    Ok(inspection)
+    Ok(told)
 }
 
 /// Whether what metadata names is there, octet for octet, and signed by keys that are in force.

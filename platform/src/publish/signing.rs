@@ -55,7 +55,7 @@ impl Session {
         };
         let top = self.repository.top()?;
         self.repository.root()?.verify_role(top).ok().with_context(|| {
-            "the root's targets are not signed by its present keys; run `rotate`, have them signed, and `install` them".to_owned()
+            "the root's targets are not signed by its present keys; run `rotate`, have them signed, and `install` them"
         })?;
         let name = format!("{}.targets.json", top.signed.version);
         let mut metas = vec![(
@@ -108,10 +108,7 @@ impl Session {
         let present = self.repository.delegated.get(&publisher);
         let said = said(&self.config, present, releases)?;
         let top = &self.repository.top()?.signed;
-        let delegations = top
-            .delegations
-            .as_ref()
-            .context("the root's targets delegate nothing")?;
+        let delegations = top.delegations.as_ref().context("the targets delegate nothing")?;
         let span = self.config.roles.of(publisher).expires.0;
         let role = publisher.role();
         let stands = present.is_some_and(|present| {
