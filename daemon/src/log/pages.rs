@@ -2,7 +2,7 @@
 //!
 //! A place in the log is a file, a block of it and a record of that: it stays what it is while the log grows, so that the next
 //! page begins exactly where the last ended. Blocks are found by their heads alone; only those are unpacked that are looked
-//! through, and a search that finds little stops after [`PATIENCE`] blocks and says where to go on.
+//! through, and a search that finds little stops after some blocks and says where to go on.
 
 use std::fmt;
 use std::fs::File;
