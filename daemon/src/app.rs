@@ -35,7 +35,7 @@ use crate::dns::upstream::Upstream;
 use crate::dns::{keep, tcp, udp};
 use crate::http::{self, HttpError};
 use crate::log::queries::{Keeping, QueryLog};
-use crate::policy::{Household, Parts};
+use crate::policy::{self, Household, Parts};
 use crate::report::{self, Desk};
 use crate::status::Watch;
 use crate::store::{Store, StoreError};
@@ -70,6 +70,9 @@ pub enum StartError {
     /// There is no way out.
     #[error(transparent)]
     Http(#[from] HttpError),
+    /// The service that signs a school's staff in cannot be used.
+    #[error("{0}")]
+    Oidc(String),
     /// A port cannot be had.
     #[error("{what} {address}: {error}; {advice}")]
     Bind {
@@ -187,6 +190,7 @@ impl App {
             certificates: certificates.clone(),
             stats: counts(config, &engine, &alerts),
             alerts,
+            provider: doors::provider(config, &http)?,
         };
         doors.extend(doors::open(edges.web, edges.https, edges.block_page, &site)?);
         doors.push(tokio::spawn(control::serve(
@@ -199,6 +203,11 @@ impl App {
         doors.push(tokio::spawn(certificates.clone().keep(now)));
         doors.push(delivery);
         doors.extend(tasks::beside_the_line(&engine, &network, &site));
+        doors.push(tokio::spawn(policy::keep_holidays(
+            engine.clone(),
+            watch.clone(),
+            http.clone(),
+        )));
         doors.extend(lists::keep(config, &keeper, &http, &watch));
         let confirmer = Confirmer::new(http.clone(), keeper.clone(), run.confirmed.clone());
         watch.engine().confirm_with(Arc::new(confirmer));

@@ -20,6 +20,7 @@ pub mod doctor;
 pub mod explain;
 pub mod http;
 pub mod log;
+pub mod oidc;
 pub mod policy;
 pub mod report;
 pub mod stats;

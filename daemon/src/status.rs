@@ -370,6 +370,7 @@ impl Watch {
         {
             problems.push(format!("reload failed: {error}; what was in force before stays"));
         }
+        problems.extend(self.household.calendar_problems());
         problems.extend(self.certificates.problem(Timestamp::now().as_second()));
         if upstreams.is_empty() {
             problems.push(

@@ -54,12 +54,13 @@ const MODULES: &[(&str, &[&str])] = &[
     ("store", &[]),
     ("config", &["http"]),
     ("accounts", &["store"]),
-    ("tls", &["config"]), // one certificate for all that is encrypted
+    ("oidc", &["accounts", "config", "http"]), // signs a school's staff in
+    ("tls", &["config"]),                      // one certificate for all that is encrypted
     ("explain", &[]),
     ("clients", &["store"]), // knows no profiles and nobody who asks
     ("sync", &["config", "http", "store"]),
     ("dns", &["config", "http", "log"]), // knows nothing of the web UI
-    ("policy", &["clients", "config", "dns", "store"]),
+    ("policy", &["clients", "config", "dns", "http", "store"]),
     ("alerts", &["http", "store"]),
     ("report", &["http", "store"]), // knows nobody's queries
     ("status", &["clients", "dns", "explain", "policy", "sync", "tls"]),
@@ -73,15 +74,15 @@ const MODULES: &[(&str, &[&str])] = &[
     (
         "web",
         &[
-            "accounts", "alerts", "dns", "doctor", "explain", "log", "policy", "report", "stats", "status",
-            "store", "sync", "tls",
+            "accounts", "alerts", "dns", "doctor", "explain", "log", "oidc", "policy", "report", "stats",
+            "status", "store", "sync", "tls",
         ],
     ),
     (
         "app",
         &[
-            "accounts", "alerts", "clients", "config", "control", "dns", "http", "log", "policy", "report",
-            "stats", "status", "store", "sync", "tls", "web",
+            "accounts", "alerts", "clients", "config", "control", "dns", "http", "log", "oidc", "policy",
+            "report", "stats", "status", "store", "sync", "tls", "web",
         ],
     ),
     (

@@ -38,6 +38,7 @@ pub(crate) fn run(rest: &[String]) -> anyhow::Result<()> {
     )?;
     with_python("stix2", STIX, "it reads our STIX bundles")?;
     let mut tests = cargo(&["test", "--workspace", "--locked"]);
+    install_oidc_provider()?;
     tests.args(rest).env("PATH", with_schemathesis()?);
     step("tests", tests)
 }
@@ -83,6 +84,31 @@ fn with_python(name: &str, package: &str, purpose: &str) -> anyhow::Result<std::
     step(name, pip)?;
     std::fs::write(done, package)?;
     Ok(bin)
+}
+
+/// A school's service that signs users in, and its version.
+const OIDC_PROVIDER: &str = "oidc-provider@9.13.3";
+
+/// Installs it below `target` where it is missing.
+fn install_oidc_provider() -> anyhow::Result<()> {
+    let folder = crate::root().join("target/oidc");
+    if folder.join("node_modules/oidc-provider").is_dir() {
+        return Ok(());
+    }
+    println!("==> oidc-provider is missing (a service that signs users in): installing it below target");
+    std::fs::create_dir_all(&folder)?;
+    let mut npm = Command::new("npm");
+    npm.args([
+        "install",
+        "--no-save",
+        "--no-audit",
+        "--no-fund",
+        "--silent",
+        "--prefix",
+    ])
+    .arg(&folder)
+    .arg(OIDC_PROVIDER);
+    step("oidc-provider", npm)
 }
 
 /// `apt-get` with these arguments, as root.

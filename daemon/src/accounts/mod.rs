@@ -27,6 +27,7 @@ pub mod session;
 mod token;
 mod totp;
 mod user;
+mod vouched;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
@@ -44,6 +45,7 @@ pub use rights::{Action, Member, Principal, Role, Scope, TokenScope};
 pub use session::SessionView;
 pub use token::{NewToken, TokenView};
 pub use user::{Language, NewUser, UserChange, UserView};
+pub use vouched::Vouch;
 
 use claim::Claim;
 use lockout::{Lockout, Place};

@@ -218,6 +218,11 @@ impl Accounts {
         let (name, there) = {
             let ledger = self.ledger();
             let user = ledger.users.get(id).ok_or(AccountError::Missing("user"))?;
+            if user.vouched.is_some() {
+                return Err(AccountError::Conflict(
+                    "another service signs this account in; make a passkey there".to_owned(),
+                ));
+            }
             (user.name.clone(), ledger.ids_at(id, site))
         };
         let begun = site

@@ -146,7 +146,7 @@ impl Ledger {
             .find(|(_, user)| user.name.to_lowercase() == name)
     }
 
-    fn check_name_free(&self, name: &str, but: Option<&str>) -> Result<(), AccountError> {
+    pub(super) fn check_name_free(&self, name: &str, but: Option<&str>) -> Result<(), AccountError> {
         match self.named(name) {
             Some((id, _)) if Some(id.as_str()) != but => Err(AccountError::Conflict(format!(
                 "there is a user \"{name}\" already; take another name"
@@ -155,7 +155,16 @@ impl Ledger {
         }
     }
 
-    fn check_owner_left(&self) -> Result<(), AccountError> {
+    pub(super) fn check_room(&self) -> Result<(), AccountError> {
+        if self.users.len() < MOST_USERS {
+            return Ok(());
+        }
+        Err(AccountError::Conflict(
+            "there are 1000 users; remove one first".to_owned(),
+        ))
+    }
+
+    pub(super) fn check_owner_left(&self) -> Result<(), AccountError> {
         if self.users.values().any(|user| user.role == Role::Owner) {
             return Ok(());
         }
@@ -176,7 +185,7 @@ impl Ledger {
     }
 
     /// Takes all tokens of a user back.
-    fn end_tokens(&mut self, user: &str, changes: &mut Changes) {
+    pub(super) fn end_tokens(&mut self, user: &str, changes: &mut Changes) {
         self.tokens.retain(|key, token| {
             let stays = token.user != user;
             if !stays {
@@ -214,7 +223,7 @@ fn profiles(names: &[String]) -> Result<Vec<String>, AccountError> {
 }
 
 /// For the audit trail.
-fn told(view: &UserView) -> Option<Value> {
+pub(super) fn told(view: &UserView) -> Option<Value> {
     serde_json::to_value(view).ok()
 }
 
@@ -284,11 +293,7 @@ impl Accounts {
         let view = self.change(|ledger, changes| {
             allowed(ledger)?;
             ledger.check_name_free(&user.name, None)?;
-            if ledger.users.len() >= MOST_USERS {
-                return Err(AccountError::Conflict(
-                    "there are 1000 users; remove one first".to_owned(),
-                ));
-            }
+            ledger.check_room()?;
             changes.put(&USERS, &id, &user);
             let view = user.view(&id);
             changes.audit(author.entry("account.add", &view.name, None, told(&view)));
@@ -344,31 +349,31 @@ impl Accounts {
         })
     }
 
-    /// Follows a profile that was renamed: who was limited to it still is, and nobody gets a later one of that name.
-    pub fn profile_renamed(&self, old: &str, new: &str, author: &Author) -> Result<(), AccountError> {
+    /// Follows profiles that were renamed or (`None`) removed: who was limited to one still is, and nobody gets a later one of
+    /// that name.
+    pub fn follow_profiles(
+        &self,
+        gone: &[(String, Option<String>)],
+        author: &Author,
+    ) -> Result<(), AccountError> {
+        if gone.is_empty() {
+            return Ok(());
+        }
         self.change(|ledger, changes| {
             for (id, user) in &mut ledger.users {
-                if user.profiles.iter().any(|profile| profile == old) {
+                let moved =
+                    user.profiles
+                        .iter()
+                        .filter_map(|own| match gone.iter().find(|(old, _)| old == own) {
+                            Some((_, new)) => new.clone(),
+                            None => Some(own.clone()),
+                        });
+                let mut moved: Vec<String> = moved.collect();
+                moved.sort_unstable();
+                moved.dedup();
+                if moved != user.profiles {
                     let before = user.view(id);
-                    user.profiles.retain(|profile| profile != old && profile != new);
-                    user.profiles.push(new.to_owned());
-                    user.profiles.sort_unstable();
-                    changes.put(&USERS, id, user);
-                    let after = told(&user.view(id));
-                    changes.audit(author.entry("account.change", &before.name, told(&before), after));
-                }
-            }
-            Ok(())
-        })
-    }
-
-    /// Takes a profile that was removed from all users, lest they get a later one of that name.
-    pub fn profile_removed(&self, name: &str, author: &Author) -> Result<(), AccountError> {
-        self.change(|ledger, changes| {
-            for (id, user) in &mut ledger.users {
-                if user.profiles.iter().any(|profile| profile == name) {
-                    let before = user.view(id);
-                    user.profiles.retain(|profile| profile != name);
+                    user.profiles = moved;
                     changes.put(&USERS, id, user);
                     let after = told(&user.view(id));
                     changes.audit(author.entry("account.change", &before.name, told(&before), after));

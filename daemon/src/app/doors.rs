@@ -7,7 +7,10 @@ use tokio::task::JoinHandle;
 
 use super::StartError;
 use super::edges::refused;
+use crate::accounts::SystemClock;
 use crate::config::{ClientNet, Config};
+use crate::http;
+use crate::oidc::Provider;
 use crate::web;
 use crate::web::gate::Hosts;
 
@@ -33,6 +36,16 @@ pub(super) fn names(config: &Config) -> Vec<String> {
 /// What a `Host` header may say.
 pub(super) fn hosts(config: &Config) -> Arc<Hosts> {
     Arc::new(Hosts::new(names(config), ClientNet::Private.nets()))
+}
+
+/// The service that signs a school's staff in, where one is configured.
+pub(super) fn provider(config: &Config, http: &http::Client) -> Result<Option<Arc<Provider>>, StartError> {
+    let Some(settings) = config.web.oidc.clone() else {
+        return Ok(None);
+    };
+    let clock = Arc::new(SystemClock::default());
+    let provider = Provider::new(settings, http.clone(), clock).map_err(StartError::Oidc)?;
+    Ok(Some(Arc::new(provider)))
 }
 
 /// Opens the web's doors: in clear, encrypted, and where blocked sites arrive.

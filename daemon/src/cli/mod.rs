@@ -223,6 +223,9 @@ fn check(cli: &Cli) -> Result<(), String> {
         eprintln_line(&format!("{place}:{}: warning: {}", warning.line, warning.what));
     }
     let certificate = tls::check(&loaded.config, app::now()).map_err(|error| format!("{place}: {error}"))?;
+    if let Some(oidc) = &loaded.config.web.oidc {
+        oidc.secret().map_err(|error| format!("{place}: {error}"))?;
+    }
     for warning in certificate.into_iter().chain(category_warnings(&loaded.config)) {
         eprintln_line(&format!("{place}: warning: {warning}"));
     }

@@ -3,6 +3,7 @@
 //! Unknown keys are errors that name the nearest known one; every error names file, line and column. A key that this
 //! version reads without acting on it is a warning, never silence.
 
+mod oidc;
 mod problem;
 mod value;
 
@@ -17,6 +18,7 @@ use serde::Deserialize;
 
 use crate::http::Url;
 
+pub use oidc::{Issuer, Oidc, RoleName, VouchedRole};
 pub(crate) use problem::nearest;
 pub use problem::{Problem, Warning};
 pub use value::{ClientNet, LocalRecord, Scheme, Server, Source, Span};
@@ -243,6 +245,8 @@ pub struct Web {
     pub session_idle: Span,
     /// How long a session lives at all.
     pub session_longest: Span,
+    /// The service that vouches for a school's staff.
+    pub oidc: Option<Oidc>,
 }
 
 /// `[http]`.
@@ -420,6 +424,7 @@ impl Default for Web {
             hosts: Vec::new(),
             session_idle: Span::days(1),
             session_longest: Span::days(30),
+            oidc: None,
         }
     }
 }
@@ -500,6 +505,9 @@ impl Config {
         for list in &mut config.lists {
             list.url.resolve(folder);
         }
+        if let Some(oidc) = &mut config.web.oidc {
+            oidc.resolve(folder);
+        }
         if let Some(tls) = &mut config.dns.tls {
             for file in [&mut tls.certificate, &mut tls.key].into_iter().flatten() {
                 *file = folder.join(&*file);
@@ -536,6 +544,9 @@ impl Config {
         }
         self.validate_tls()?;
         self.validate_way_out()?;
+        if let Some(oidc) = &self.web.oidc {
+            oidc.validate()?;
+        }
         for (place, list) in self.lists.iter().enumerate() {
             if self.lists.iter().take(place).any(|other| other.id == list.id) {
                 return Err(("id", format!("two lists have the id {:?}", list.id.as_str())));

@@ -20,7 +20,7 @@ use tokio::net::{UnixListener, UnixStream};
 
 use crate::accounts::{Accounts, UserView};
 use crate::explain::{Explanation, Whom};
-use crate::policy::{Applied, Author, ChangeError, Imported, While};
+use crate::policy::{self, Applied, Author, ChangeError, Imported, While};
 use crate::report::{Desk, Preview, ReportShown, Taken};
 use crate::status::{AddressShown, DeviceShown, ProfileShown, Status, Watch};
 
@@ -291,10 +291,7 @@ async fn one(stream: UnixStream, watch: &Watch, accounts: &Arc<Accounts>, desk: 
             |reason| Response::Error { reason },
             |text| Response::Policy { text },
         ),
-        Ok(Request::Apply { text, dry_run }) => watch
-            .household()
-            .apply(watch.engine(), &text, dry_run)
-            .map_or_else(|reason| Response::Error { reason }, Response::Applied),
+        Ok(Request::Apply { text, dry_run }) => apply(watch, accounts, &text, dry_run).await,
         Ok(Request::Users { asked }) => users::answer(accounts, asked).await,
         Ok(Request::Reports { asked }) => reports::answer(desk, &asked),
         Ok(Request::Devices) => Response::Devices {
@@ -369,6 +366,24 @@ async fn update_lists(watch: &Watch, accept: Option<String>) -> Response {
     }
     watch.keeper().update(Duration::from_secs(8)).await;
     Response::Status(Box::new(watch.status()))
+}
+
+/// Puts a whole policy in force; accounts follow the profiles that it renames or leaves out.
+async fn apply(watch: &Watch, accounts: &Arc<Accounts>, text: &str, dry_run: bool) -> Response {
+    let before = watch.household().policy();
+    let applied = match watch.household().apply(watch.engine(), text, dry_run) {
+        Ok(applied) => applied,
+        Err(reason) => return Response::Error { reason },
+    };
+    if !dry_run {
+        let gone = policy::gone(&before, &watch.household().policy());
+        let follow = accounts.work(move |accounts| accounts.follow_profiles(&gone, &Author::console()));
+        if let Err(error) = follow.await {
+            let reason = format!("the policy is in force, but accounts were not told of it: {error}");
+            return Response::Error { reason };
+        }
+    }
+    Response::Applied(applied)
 }
 
 /// What is said for a while: shown and changed.

@@ -26,6 +26,9 @@ pub enum CalendarError {
     /// Not a calendar at all.
     #[error("this is no iCalendar: it does not begin with BEGIN:VCALENDAR")]
     None,
+    /// It ends before its end.
+    #[error("the calendar breaks off: END:VCALENDAR is missing; fetch it again")]
+    Cut,
     /// A line cannot be used.
     #[error("line {line}: {what}")]
     Line {
@@ -90,6 +93,7 @@ pub fn read(text: &str, zone: &TimeZone, today: Date) -> Result<Vec<Dates>, Cale
     }
     let mut all = BTreeSet::new();
     let mut event: Option<Event> = None;
+    let mut whole = false;
     for (line, unfolded) in unfolded(text) {
         let wrong = |what: &str| CalendarError::Line {
             line,
@@ -115,6 +119,7 @@ pub fn read(text: &str, zone: &TimeZone, today: Date) -> Result<Vec<Dates>, Cale
                     return Err(CalendarError::Many);
                 }
             }
+            ("END", None) => whole |= value.eq_ignore_ascii_case("VCALENDAR"),
             (name, Some(event)) => {
                 let zone = named_zone(parts, zone);
                 let when = || when(value, &zone).ok_or_else(|| wrong("this is no day"));
@@ -142,6 +147,9 @@ pub fn read(text: &str, zone: &TimeZone, today: Date) -> Result<Vec<Dates>, Cale
             }
             _ => {}
         }
+    }
+    if !whole {
+        return Err(CalendarError::Cut); // what came is not all that holds
     }
     Ok(joined(all))
 }

@@ -7,12 +7,15 @@
 //! rest, and swaps the snapshot. No query waits for it.
 
 mod clock;
+mod gone;
+mod holidays;
 pub mod ical;
 mod import;
 mod moment;
 pub mod presets;
 mod requests;
 mod tables;
+mod takeover;
 mod text;
 
 use std::collections::HashMap;
@@ -39,6 +42,8 @@ use crate::dns::engine::Engine;
 pub use crate::store::audit::{Author, Entry};
 pub use crate::store::{Store, StoreError};
 pub use clock::tick;
+pub use gone::gone;
+pub use holidays::keep as keep_holidays;
 pub use import::Imported;
 pub use moment::While;
 pub use requests::{Answer, Request, State as RequestState};
@@ -84,6 +89,7 @@ impl Parts {
 /// The policy, with who may change it: one at a time, and never while a reload puts a new index in force.
 #[derive(Debug)]
 pub struct Household {
+    holidays: holidays::Holidays,
     store: Store,
     hosts: SafeSearchHosts,
     inner: Mutex<Inner>,
@@ -166,6 +172,7 @@ impl Household {
             TimeZone::system()
         });
         Ok(Self {
+            holidays: holidays::Holidays::default(),
             hosts: hosts(),
             events: broadcast::channel(64).0,
             inner: Mutex::new(Inner {
@@ -302,6 +309,7 @@ impl Household {
         before: Option<&InForce>,
     ) -> Result<(InForce, TimeZone), PolicyError> {
         let zone = zone(policy)?;
+        holidays::check(policy)?;
         let index = &snapshot.index;
         let surroundings = Surroundings {
             index,
@@ -317,8 +325,9 @@ impl Household {
         inner: &mut Inner,
         engine: &Engine,
         author: &Author,
-        policy: Policy,
+        mut policy: Policy,
     ) -> Result<(), ChangeError> {
+        holidays::carry_over(&mut policy, inner.policy());
         let snapshot = engine.snapshot();
         let (ready, zone) = self.strict(&policy, &snapshot, Some(&snapshot.policy))?;
         self.store
@@ -379,6 +388,7 @@ impl Household {
                 Some(calendar) => calendar.days.clone_from(&days),
                 None => policy.calendar.push(CalendarText {
                     name: name.to_owned(),
+                    url: None,
                     days: days.clone(),
                 }),
             }

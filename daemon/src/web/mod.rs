@@ -28,6 +28,7 @@ use tokio::net::TcpListener;
 
 use crate::accounts::Accounts;
 use crate::alerts::{Alerts, Signal};
+use crate::oidc::Provider;
 use crate::report::Desk;
 use crate::stats::Stats;
 use crate::status::Watch;
@@ -56,6 +57,8 @@ pub struct Site {
     pub alerts: Arc<Alerts>,
     /// What was asked for, counted.
     pub stats: Arc<Stats>,
+    /// The service that signs a school's staff in.
+    pub provider: Option<Arc<Provider>>,
 }
 
 impl Site {

@@ -112,6 +112,14 @@ pub enum PolicyError {
         /// The one that has it.
         other: String,
     },
+    /// Nothing can be fetched from there.
+    #[error("calendar \"{calendar}\": {url:?} is no address of an iCalendar; expected https://…")]
+    Address {
+        /// The calendar.
+        calendar: String,
+        /// What was written.
+        url: String,
+    },
     /// No time zone of this name is known here.
     #[error("[settings] time_zone: {0}")]
     TimeZone(String),
@@ -131,6 +139,7 @@ impl PolicyError {
     pub fn written(&self) -> Option<&str> {
         match self {
             Self::UnknownTag { id, .. } => Some(id),
+            Self::Address { url, .. } => Some(url),
             Self::Names { error, .. } => error.line(),
             Self::Match { text, .. } | Self::MatchTwice { text, .. } => Some(text),
             Self::UnknownProfile { name, .. } | Self::Called { name, .. } | Self::Twice { name, .. } => {

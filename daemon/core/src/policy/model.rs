@@ -61,7 +61,11 @@ pub enum Language {
 pub struct CalendarText {
     /// Its name, unique.
     pub name: String,
-    /// Its days: `2026-12-24..2027-01-07`, `2026-11-28`.
+    /// Where its days are fetched from once a day, as an iCalendar; none = they are as they stand here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Its days: `2026-12-24..2027-01-07`, `2026-11-28`; with `url`, those fetched last.
+    #[serde(default)]
     #[schema(value_type = Vec<String>)]
     pub days: Vec<Dates>,
 }

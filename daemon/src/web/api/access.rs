@@ -6,7 +6,8 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
 
 use super::problem::Problem;
 use crate::accounts::session::csrf;
@@ -20,9 +21,12 @@ use crate::web::gate::{Peer, is_unsafe};
 /// other.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cookie {
-    clear: &'static str,
-    encrypted: &'static str,
+    pub(super) clear: &'static str,
+    pub(super) encrypted: &'static str,
 }
+
+/// A cookie that no other site makes a browser send.
+pub(crate) const STRICT: &str = "Strict";
 
 /// Of the session.
 pub(crate) const SESSION: Cookie = Cookie {
@@ -42,6 +46,24 @@ impl Cookie {
             self.encrypted
         } else {
             self.clear
+        }
+    }
+
+    /// Sets it for this gateway alone, out of scripts' reach; without a time it goes when the browser closes. `site`: how
+    /// `SameSite` is.
+    pub(crate) fn set(
+        self,
+        response: &mut Response,
+        value: &str,
+        seconds: Option<u32>,
+        (peer, site): (Peer, &str),
+    ) {
+        let name = self.name(peer);
+        let age = seconds.map_or_else(String::new, |seconds| format!("; Max-Age={seconds}"));
+        let secure = if peer.encrypted { "; Secure" } else { "" };
+        let cookie = format!("{name}={value}; Path=/; HttpOnly; SameSite={site}{age}{secure}");
+        if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+            response.headers_mut().append(header::SET_COOKIE, cookie);
         }
     }
 

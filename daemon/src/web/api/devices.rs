@@ -84,6 +84,7 @@ async fn add(
     Body(new): Body<DeviceText>,
 ) -> Result<(StatusCode, Tagged<DeviceText>), Problem> {
     principal.may_write(Area::DevicesOf(&new.profile))?;
+    may_take(&site, &principal, &new, None)?;
     let household = site.watch.household();
     household.change(site.watch.engine(), &principal.author(), |policy| {
         free(policy, &new.name)?;
@@ -91,6 +92,21 @@ async fn add(
         Ok(())
     })?;
     Ok((StatusCode::CREATED, Tagged(new)))
+}
+
+/// Goes on only where the addresses of a device may be taken from whoever has them now.
+fn may_take(site: &Site, principal: &Principal, new: &DeviceText, but: Option<&str>) -> Result<(), Problem> {
+    if principal.may_write(Area::Devices).is_ok() {
+        return Ok(());
+    }
+    let from = site.watch.household().taken_from(site.watch.engine(), new, but);
+    for profile in &from {
+        if principal.may_write(Area::DevicesOf(profile)).is_err() {
+            let detail = "an address of this device belongs to a profile that the account does not reach; ask an owner of the gateway";
+            return Err(Problem::new(StatusCode::FORBIDDEN, detail).kind("urn:isigurt:not-allowed"));
+        }
+    }
+    Ok(())
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -190,6 +206,7 @@ async fn replace(
     let old = seen(&site, &principal, &name)?;
     principal.may_write(Area::DevicesOf(&old.profile))?;
     principal.may_write(Area::DevicesOf(&new.profile))?;
+    may_take(&site, &principal, &new, Some(&name))?;
     let household = site.watch.household();
     household.change(site.watch.engine(), &principal.author(), |policy| {
         if new.name != name {

@@ -27,6 +27,7 @@ mod system;
 mod tokens;
 mod trail;
 mod users;
+mod vouched;
 
 use axum::Router;
 use axum::extract::Request;
@@ -84,6 +85,7 @@ fn resources() -> (Router<Site>, utoipa::openapi::OpenApi) {
         .merge(second_step::router())
         .merge(tokens::router())
         .merge(passkeys::router())
+        .merge(vouched::router())
         .merge(policy::router())
         .merge(devices::router())
         .merge(moments::router())

@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use super::access::{Area, Principal};
 use super::extract::{Body, IfMatch, Named, Page, Params, Part, Tagged};
 use super::problem::Problem;
-use crate::policy::ChangeError;
+use crate::policy::{ChangeError, gone};
 use crate::web::Site;
 
 /// Profiles.
@@ -83,6 +83,7 @@ async fn replace_policy(
             *policy = new;
             Ok(())
         })?;
+        follow(&site, &principal, gone(&before, &household.policy())).await?;
     }
     Ok(axum::Json(Change {
         difference,
@@ -301,10 +302,7 @@ async fn replace_profile(
         Ok(())
     })?;
     if new.name != name {
-        let (author, new_name) = (principal.author(), new.name.clone());
-        site.accounts
-            .work(move |accounts| accounts.profile_renamed(&name, &new_name, &author))
-            .await?;
+        follow(&site, &principal, vec![(name, Some(new.name.clone()))]).await?;
     }
     Ok(Tagged(new))
 }
@@ -342,9 +340,19 @@ async fn remove_profile(
         policy.profile.retain(|profile| profile.name != name);
         Ok(())
     })?;
-    let author = principal.author();
-    site.accounts
-        .work(move |accounts| accounts.profile_removed(&name, &author))
-        .await?;
+    follow(&site, &principal, vec![(name, None)]).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Has accounts follow profiles that were renamed or removed.
+async fn follow(
+    site: &Site,
+    principal: &Principal,
+    gone: Vec<(String, Option<String>)>,
+) -> Result<(), Problem> {
+    let author = principal.author();
+    let work = site
+        .accounts
+        .work(move |accounts| accounts.follow_profiles(&gone, &author));
+    Ok(work.await?)
 }

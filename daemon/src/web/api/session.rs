@@ -2,14 +2,14 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::access::{BROWSER, Cookie, SESSION};
+use super::access::{BROWSER, SESSION, STRICT};
 use super::extract::Body;
 use super::problem::Problem;
 use crate::accounts::session::csrf;
@@ -126,7 +126,7 @@ async fn sign_out(State(site): State<Site>, peer: Peer, principal: Principal) ->
         .work(move |accounts| accounts.end_session(&session))
         .await?;
     let mut response = StatusCode::NO_CONTENT.into_response();
-    set_cookie(&mut response, SESSION, "", Some(0), peer);
+    SESSION.set(&mut response, "", Some(0), (peer, STRICT));
     Ok(response)
 }
 
@@ -142,20 +142,14 @@ pub(super) fn signed_in(site: &Site, status: StatusCode, done: &SignedIn, peer: 
         claimed: true,
     };
     let mut response = (status, Json(state)).into_response();
-    set_cookie(&mut response, SESSION, &done.session, None, peer);
-    set_cookie(&mut response, BROWSER, &done.browser, Some(BROWSER_KNOWN_S), peer);
+    SESSION.set(&mut response, &done.session, None, (peer, STRICT));
+    BROWSER.set(
+        &mut response,
+        &done.browser,
+        Some(BROWSER_KNOWN_S),
+        (peer, STRICT),
+    );
     response
-}
-
-/// Sets a cookie for this gateway alone, out of scripts' reach; without a time it goes when the browser closes.
-fn set_cookie(response: &mut Response, cookie: Cookie, value: &str, seconds: Option<u32>, peer: Peer) {
-    let name = cookie.name(peer);
-    let age = seconds.map_or_else(String::new, |seconds| format!("; Max-Age={seconds}"));
-    let secure = if peer.encrypted { "; Secure" } else { "" };
-    let cookie = format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict{age}{secure}");
-    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
-        response.headers_mut().append(header::SET_COOKIE, cookie);
-    }
 }
 
 /// What the browser calls itself.

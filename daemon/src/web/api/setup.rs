@@ -26,6 +26,8 @@ struct SetupState {
     claimed: bool,
     /// Whether browsers allow passkeys under the name that the gateway was called by.
     passkeys: bool,
+    /// What the school's own service is called, where one signs users in: `GET /session/oidc`.
+    provider: Option<String>,
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -50,6 +52,7 @@ async fn state(State(site): State<Site>, bound: Result<Bound, Problem>) -> Json<
     Json(SetupState {
         claimed: site.accounts.claimed(),
         passkeys: bound.is_ok(),
+        provider: site.provider.as_ref().map(|provider| provider.name().to_owned()),
     })
 }
 
