@@ -29,6 +29,7 @@ fn run(suite: &str, more: &[(&str, &str)], house: &mut House, code: &str) {
         .env("ISIGURT_DNS", house.gateway.address.to_string())
         .env("ISIGURT_CODE", code)
         .env("ISIGURT_PASSWORD", PASSWORD)
+        .env("ISIGURT_ROWS", ROWS.to_string())
         .env("ISIGURT_CHROMIUM", system("chromium"))
         .envs(more.iter().copied())
         .stdin(Stdio::piped())
@@ -132,4 +133,32 @@ fn what_parents_do_is_in_force_on_the_next_query() {
 #[test]
 fn nothing_is_lost_where_something_goes_wrong() {
     with_ana("trouble");
+}
+
+/// Rows that the log has before its page is looked at.
+const ROWS: usize = 50_000;
+
+#[test]
+fn the_log_is_followed_explained_and_smooth_however_long_it_is() {
+    let (mut house, _) = House::claimed("");
+    flood(house.gateway.address, ROWS);
+    run("activity", &[], &mut house, "");
+}
+
+/// Asks for blocked names of two sites in turns, so that each query is a row of its own.
+fn flood(to: std::net::SocketAddr, queries: usize) {
+    let socket = std::net::UdpSocket::bind("127.0.0.5:0").unwrap();
+    let patience = std::time::Duration::from_millis(500);
+    socket.set_read_timeout(Some(patience)).unwrap();
+    let mut answer = [0; 1232];
+    for number in 0..queries {
+        let site = ["bet365.com", "pokerstars.com"][number % 2];
+        let packet = isigurt_tests::query(&format!("n{number}.{site}"), 1);
+        socket.send_to(&packet, to).unwrap();
+        if number % 32 == 31 {
+            for _ in 0..32 {
+                let _ = socket.recv(&mut answer); // one that is lost is one row less
+            }
+        }
+    }
 }
