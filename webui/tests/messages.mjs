@@ -13,7 +13,7 @@ const SPOKEN = ['aria-label', 'alt', 'placeholder', 'title', 'label'];
 /** Keys whose last part is made of what the gateway says. */
 const MADE = [
   'member.', 'now.', 'problem.', 'role.', 'schedule.', 'theme.', 'youtube.', 'start.', 'requests.', 'child.tab.', 'names.',
-  'activity.done.', 'alerts.', 'doctor.', 'reason.', 'verdict.',
+  'activity.done.', 'visibility.', 'alerts.', 'doctor.', 'reason.', 'verdict.',
   'day.', 'language', 'kind.', 'report.state.',
 ];
 
