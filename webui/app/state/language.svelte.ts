@@ -98,6 +98,12 @@ export function date(at: string | number | Date): string {
   return t('time.date', { day: two(when.getDate()), month: two(when.getMonth() + 1), year: when.getFullYear() });
 }
 
+/** A date without its year, such as 26.11. */
+export function shortDate(at: string | number | Date): string {
+  const when = new Date(at);
+  return t('time.short-date', { day: two(when.getDate()), month: two(when.getMonth() + 1) });
+}
+
 /** A day and hour; the hour alone where it is today. */
 export function when(at: string | number | Date): string {
   const then = new Date(at);
