@@ -131,6 +131,14 @@ fn what_parents_do_is_in_force_on_the_next_query() {
 }
 
 #[test]
+fn passkeys_and_a_schools_own_service_are_ways_in_where_they_work() {
+    let silent = "[web.oidc]\nissuer = \"http://127.0.0.1:9\"\nclient_id = \"gateway\"\nclient_secret_file = \"secret\"\n\
+        name = \"Gymnasium\"\n[[web.oidc.role]]\nvalue = \"*\"\nrole = \"viewer\"\n"; // a service that does not answer
+    let (mut house, _) = House::with_files(silent, &[("secret", "a secret of the tests\n")]).claim();
+    run("signin", &[], &mut house, "");
+}
+
+#[test]
 fn nothing_is_lost_where_something_goes_wrong() {
     with_ana("trouble");
 }

@@ -52,9 +52,10 @@ export function must(condition, what) {
   if (!condition) throw new Error(what);
 }
 
-/** A window of Chromium whose errors fail the test. */
-export async function open(browser, screen, { language = 'sq', theme = 'light', expected = [] } = {}) {
-  const context = await browser.newContext({ ...SCREENS[screen], locale: language, colorScheme: theme, baseURL: `http://${gateway.web}`, reducedMotion: 'reduce' });
+/** A window of Chromium whose errors fail the test; `host`: what it calls the gateway, if not by its address. */
+export async function open(browser, screen, { language = 'sq', theme = 'light', expected = [], host } = {}) {
+  const web = host ? `${host}:${gateway.web.split(':').at(-1)}` : gateway.web;
+  const context = await browser.newContext({ ...SCREENS[screen], locale: language, colorScheme: theme, baseURL: `http://${web}`, reducedMotion: 'reduce' });
   const page = await context.newPage();
   const errors = [];
   page.on('pageerror', (error) => errors.push(`page: ${error.message}`));
@@ -64,10 +65,24 @@ export async function open(browser, screen, { language = 'sq', theme = 'light', 
     if (!expected.some((one) => one.test(text))) errors.push(`console: ${text}`);
   });
   page.on('request', (request) => {
-    if (!request.url().startsWith(`http://${gateway.web}/`) && !request.url().startsWith('data:')) errors.push(`foreign request: ${request.url()}`);
+    if (!request.url().startsWith(`http://${web}/`) && !request.url().startsWith('data:')) errors.push(`foreign request: ${request.url()}`);
   });
   page.setDefaultTimeout(10_000);
   return { context, page, errors, calm: () => must(errors.length === 0, errors.join('\n')) };
+}
+
+/** Gives a window the authenticator that Chromium has for tests: one in the device, which its user unlocks at once. */
+export async function authenticator({ context, page }) {
+  const client = await context.newCDPSession(page);
+  await client.send('WebAuthn.enable');
+  const options = { protocol: 'ctap2', transport: 'internal', hasResidentKey: true, hasUserVerification: true, isUserVerified: true, automaticPresenceSimulation: true };
+  const { authenticatorId } = await client.send('WebAuthn.addVirtualAuthenticator', { options });
+  return {
+    /** What it keeps. */
+    passkeys: async () => (await client.send('WebAuthn.getCredentials', { authenticatorId })).credentials,
+    /** Loses all that it keeps. */
+    lose: () => client.send('WebAuthn.clearCredentials', { authenticatorId }),
+  };
 }
 
 /** Signs in by the API, as the pages do; the window has the cookie then. */

@@ -1,7 +1,7 @@
 // First run, as a new parent does it: against a gateway that nobody has claimed. The caller says on which screen, in which language
 // and whether by keyboard alone.
 import { accessible } from './pages.mjs';
-import { device, gateway, must, open, picture } from './harness.mjs';
+import { authenticator, device, gateway, must, open, picture } from './harness.mjs';
 
 const PHONE = {
   screen: 'phone', language: 'sq', theme: 'light', next: 'Vazhdo', ages: ['7 deri në 12 vjeç', '13 deri në 15 vjeç'], good: 'Mirë kështu',
@@ -10,6 +10,7 @@ const PHONE = {
 const DESKTOP = {
   screen: 'desktop', language: 'en', theme: 'dark', next: 'Next', ages: ['7 to 12', '13 to 15'], good: 'That is good so', works: 'It works',
   home: 'Go to the home page', school: 'In a school', family: 'At home',
+  host: 'localhost', passkey: 'Make a passkey', // browsers allow passkeys there
 };
 
 /** Presses Tab until what is wanted has the focus. */
@@ -25,6 +26,7 @@ async function reach(page, wanted) {
 async function firstRun(browser, way, keyboard) {
   const window = await open(browser, way.screen, way);
   const { page } = window;
+  const keys = way.passkey ? await authenticator(window) : null;
   const began = Date.now();
   const press = async (target) => {
     if (!keyboard) return target.click();
@@ -51,7 +53,13 @@ async function firstRun(browser, way, keyboard) {
   await type(page.locator('input[name=password]'), gateway.password);
   await press(page.getByRole('button', { name: way.next }));
 
+  if (way.passkey) {
+    await page.getByRole('button', { name: way.passkey }).waitFor();
+    await step('passkey');
+    await press(page.getByRole('button', { name: way.passkey }));
+  }
   await page.getByRole('button', { name: way.ages[0] }).waitFor();
+  must(!keys || (await keys.passkeys()).length === 1, 'the passkey was not made');
   if (!keyboard) {
     await page.getByText(way.school).click();
     must((await page.locator('form input:not([type=radio])').count()) === 4, 'a school does not begin with its groups');
@@ -81,7 +89,7 @@ async function firstRun(browser, way, keyboard) {
   await press(page.getByRole('button', { name: way.next }));
   await step('done');
   await press(page.getByRole('button', { name: way.home }));
-  await page.getByRole('link', { name: 'Era' }).waitFor();
+  await page.getByRole('link', { name: 'Era' }).first().waitFor();
   console.log(`first run on a ${way.screen}, ${keyboard ? 'by keyboard alone' : 'by touch'}: ${((Date.now() - began) / 1000).toFixed(1)} s with the tests' own looks`);
 
   const stranger = device('127.0.0.7');
