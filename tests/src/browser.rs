@@ -169,7 +169,7 @@ impl Browser {
             stream.write_all(request.as_bytes())?;
             stream.read_to_end(&mut octets)?;
         }
-        let text = String::from_utf8(octets).unwrap();
+        let text = String::from_utf8_lossy(&octets); // a download is not text
         let (head, body) = text.split_once("\r\n\r\n").expect("an answer");
         let mut lines = head.lines();
         let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();

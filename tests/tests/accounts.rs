@@ -602,8 +602,8 @@ fn whatever_is_sent_is_answered_with_a_documented_problem() {
     let mut asked = 0;
     for (path, operations) in description["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
-            if path.ends_with("/events") && method == "get" {
-                continue; // never ends
+            if (path.ends_with("/events") || path.ends_with("/stream")) && method == "get" {
+                continue; // never end
             }
             let mut ana = house.browser(MOTHER); // one of the operations signs out
             let signed_in = login(&mut ana, "Ana", PASSWORD);
