@@ -118,7 +118,7 @@ struct BeginSignIn {
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct SignIn {
+struct PasskeySignIn {
     /// The ceremony that was begun.
     ceremony: String,
     /// What the browser signed (`AuthenticationResponseJSON` of WebAuthn).
@@ -239,7 +239,7 @@ async fn begin_sign_in(
 }
 
 /// Signs in with a passkey, which stands for password and second step, and sets the session's cookie.
-#[utoipa::path(post, path = "/session/passkey", tag = "session", security(()), request_body = SignIn, responses(
+#[utoipa::path(post, path = "/session/passkey", tag = "session", security(()), request_body = PasskeySignIn, responses(
     (status = 200, body = SessionState, description = "Signed in; the session's cookie is set"),
     (status = 400, body = Problem),
     (status = 401, body = Problem, description = "The passkey is not taken (`urn:isigurt:passkey`)"),
@@ -251,7 +251,7 @@ async fn sign_in(
     peer: Peer,
     headers: HeaderMap,
     bound: Result<Bound, Problem>,
-    Body(shown): Body<SignIn>,
+    Body(shown): Body<PasskeySignIn>,
 ) -> Result<Response, Problem> {
     let browser = BROWSER.of(&headers, peer).map(str::to_owned);
     let old = SESSION.of(&headers, peer).map(str::to_owned);
