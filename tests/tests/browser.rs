@@ -139,6 +139,15 @@ fn passkeys_and_a_schools_own_service_are_ways_in_where_they_work() {
 }
 
 #[test]
+fn lists_the_certificate_and_accounts_are_looked_after_on_the_system_page() {
+    let server = isigurt_tests::free_address().to_string();
+    let lists =
+        format!("[[lists]]\nid = \"family\"\nurl = \"http://{server}/f.txt\"\nformat = \"domains\"\n");
+    let (mut house, _) = House::claimed(&lists);
+    run("system", &[("ISIGURT_LISTS", &server)], &mut house, "");
+}
+
+#[test]
 fn nothing_is_lost_where_something_goes_wrong() {
     with_ana("trouble");
 }

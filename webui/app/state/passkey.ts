@@ -57,7 +57,7 @@ export async function signInWithPasskey(name: string): Promise<SessionState> {
       userHandle: response.userHandle ? letters(response.userHandle) : null,
     },
   };
-  return (await call('post', '/session/passkey', { body: { ceremony, credential } as never })).value;
+  return (await call('post', '/session/passkey', { body: { ceremony, credential: credential as never } })).value;
 }
 
 /** Makes a passkey of the user who has signed in. */
