@@ -7,6 +7,7 @@
 //! It only looks, and changes nothing. What it finds holds no name of a person, device or site, so that it may be shown to
 //! whoever helps.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::status::Status;
+use crate::sync::Newer;
 
 /// Octets that the disk of the state should have free.
 const ROOM: u64 = 256 << 20;
@@ -37,7 +39,12 @@ pub enum Standing {
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Finding {
-    /// What was looked at: `daemon`, `clock`, `upstreams`, `lists`, `disk`, `cache`, `log`, `state`, `exposure`.
+    /// What was found, as a word that texts in other languages go by: the check, a dot, the case, such as `disk.low`.
+    pub code: String,
+    /// What those texts have holes for, such as `mib`.
+    pub values: BTreeMap<String, String>,
+    /// What was looked at: `daemon`, `clock`, `upstreams`, `lists`, `disk`, `cache`, `log`, `state`, `exposure`,
+    /// `version`.
     pub check: String,
     /// How it stands.
     pub standing: Standing,
@@ -71,7 +78,7 @@ impl Given<'_> {
         let mut findings = vec![self.clock(), self.disk()];
         match &self.status {
             Ok(status) => {
-                findings.push(good("daemon", format!("it runs, up {} s", status.uptime_s)));
+                findings.push(good("daemon.runs", "it runs".to_owned()));
                 findings.extend([
                     upstreams(status),
                     self.lists(status),
@@ -79,19 +86,16 @@ impl Given<'_> {
                     log(status),
                     exposure(status),
                 ]);
+                findings.extend(status.newer.as_ref().map(version));
                 findings.extend(status.problems.iter().map(|problem| {
-                    look(
-                        "state",
-                        problem.clone(),
-                        "see the log of isigurtd (journalctl -u isigurtd)",
-                    )
+                    let advice = "see the log of isigurtd (journalctl -u isigurtd)";
+                    look("state.problem", problem.clone(), advice)
                 }));
             }
-            Err(reason) => findings.push(bad(
-                "daemon",
-                reason.clone(),
-                "start it: systemctl start isigurtd",
-            )),
+            Err(reason) => {
+                let advice = "start it: systemctl start isigurtd";
+                findings.push(bad("daemon.silent", reason.clone(), advice));
+            }
         }
         Findings { findings }
     }
@@ -100,19 +104,19 @@ impl Given<'_> {
         if self.now_s < MADE_S {
             let found = "the clock says that this program was not made yet".to_owned();
             let advice = "set the time, or wait for it to be fetched: schedules and signatures depend on it";
-            return bad("clock", found, advice);
+            return bad("clock.wrong", found, advice);
         }
         let fetched = Path::new("/run/systemd/timesync/synchronized").exists();
         let service = Path::new("/run/systemd/timesync").exists();
         if service && !fetched {
-            let advice = "check the network, and `timedatectl status`";
+            let found = "the time was not fetched from the network yet".to_owned();
             return look(
-                "clock",
-                "the time was not fetched from the network yet".to_owned(),
-                advice,
+                "clock.unfetched",
+                found,
+                "check the network, and `timedatectl status`",
             );
         }
-        good("clock", "the time is plausible".to_owned())
+        good("clock.plausible", "the time is plausible".to_owned())
     }
 
     #[allow(clippy::useless_conversion)] // narrower where the system has 32 bits
@@ -120,20 +124,21 @@ impl Given<'_> {
         match nix::sys::statvfs::statvfs(self.state_dir) {
             Ok(disk) => {
                 let free = u64::from(disk.blocks_available()).saturating_mul(u64::from(disk.fragment_size()));
-                let found = format!("{} MiB free for the state", free >> 20);
-                if free < ROOM / 8 {
-                    bad("disk", found, "make room: lists and settings cannot be kept")
+                let (mib, found) = (free >> 20, format!("{} MiB free for the state", free >> 20));
+                let finding = if free < ROOM / 8 {
+                    bad("disk.full", found, "make room: lists and settings cannot be kept")
                 } else if free < ROOM {
-                    look("disk", found, "make room, or lower [log] max_mib")
+                    look("disk.low", found, "make room, or lower [log] max_mib")
                 } else {
-                    good("disk", found)
-                }
+                    good("disk.free", found)
+                };
+                finding.with("mib", &mib)
             }
-            Err(error) => bad(
-                "disk",
-                format!("the state folder cannot be looked at: {error}"),
-                "run as the user of the daemon, or name the folder with --state",
-            ),
+            Err(error) => {
+                let found = format!("the state folder cannot be looked at: {error}");
+                let advice = "run as the user of the daemon, or name the folder with --state";
+                bad("disk.unknown", found, advice)
+            }
         }
     }
 
@@ -145,25 +150,24 @@ impl Given<'_> {
             .count();
         let newest = status.lists.iter().filter_map(|list| list.loaded_at).max();
         if status.rules == 0 {
-            return bad(
-                "lists",
-                "no rule is in force".to_owned(),
-                "see `isigurtd lists status`",
-            );
+            let found = "no rule is in force".to_owned();
+            return bad("lists.none", found, "see `isigurtd lists status`");
         }
         if failing > 0 {
             let found = format!(
                 "{failing} list(s) could not be brought up to date; the last good version is in force"
             );
-            return look("lists", found, "see `isigurtd lists status` for the reason");
+            let advice = "see `isigurtd lists status` for the reason";
+            return look("lists.failing", found, advice).with("lists", &failing);
         }
         match newest {
-            Some(newest) if self.now_s - newest > OLD_S => look(
-                "lists",
-                format!("the newest list is {} days old", (self.now_s - newest) / 86_400),
-                "check the way to the internet, then `isigurtd lists update`",
-            ),
-            _ => good("lists", format!("{} rules in force", status.rules)),
+            Some(newest) if self.now_s - newest > OLD_S => {
+                let days = (self.now_s - newest) / 86_400;
+                let found = format!("the newest list is {days} days old");
+                let advice = "check the way to the internet, then `isigurtd lists update`";
+                look("lists.old", found, advice).with("days", &days)
+            }
+            _ => good("lists.fresh", format!("{} rules in force", status.rules)).with("rules", &status.rules),
         }
     }
 }
@@ -172,80 +176,99 @@ fn upstreams(status: &Status) -> Finding {
     let all = status.upstreams.len();
     let answering = status.upstreams.iter().filter(|(_, answers)| *answers).count();
     let found = format!("{answering} of {all} upstream servers answer");
-    if answering == 0 {
-        bad(
-            "upstreams",
-            found,
-            "check the way to the internet and [upstream] servers",
-        )
+    let finding = if answering == 0 {
+        let advice = "check the way to the internet and [upstream] servers";
+        bad("upstreams.silent", found, advice)
     } else if answering < all {
-        look(
-            "upstreams",
-            found,
-            "take out of [upstream] servers what never answers",
-        )
+        let advice = "take out of [upstream] servers what never answers";
+        look("upstreams.some", found, advice)
     } else {
-        good("upstreams", found)
-    }
+        good("upstreams.answer", found)
+    };
+    finding.with("answering", &answering).with("all", &all)
 }
 
 fn cache(status: &Status) -> Finding {
     let asked = status.counts.cached + status.counts.forwarded;
     let share = (status.counts.cached * 100).checked_div(asked).unwrap_or(0);
     let found = format!("{share} of 100 answers come from the cache");
-    if asked > 100_000 && share < 20 {
-        return look("cache", found, "give it more room: [dns.cache] size_mib");
-    }
-    good("cache", found)
+    let finding = if asked > 100_000 && share < 20 {
+        look("cache.small", found, "give it more room: [dns.cache] size_mib")
+    } else {
+        good("cache.helps", found)
+    };
+    finding.with("share", &share)
 }
 
 fn log(status: &Status) -> Finding {
     if status.log_lost > 0 {
         let found = format!("{} queries were not logged: too many at once", status.log_lost);
-        return look(
-            "log",
-            found,
-            "nothing, if it stays at that: answers never wait for the log",
-        );
+        let advice = "nothing, if it stays at that: answers never wait for the log";
+        return look("log.lost", found, advice).with("queries", &status.log_lost);
     }
-    good("log", "every query that is to be logged is".to_owned())
+    good("log.whole", "every query that is to be logged is".to_owned())
+}
+
+/// A newer version of the program.
+fn version(newer: &Newer) -> Finding {
+    let (number, day) = (&newer.version, &newer.released);
+    let advice = "update the package: see docs/install.md";
+    let finding = if newer.security {
+        let found = format!("version {number} of {day} is out and mends a security hole");
+        bad("version.mends", found, advice)
+    } else {
+        look(
+            "version.newer",
+            format!("version {number} of {day} is out"),
+            advice,
+        )
+    };
+    finding.with("version", number).with("day", day)
 }
 
 /// Whether it is served to where clients are.
 fn exposure(status: &Status) -> Finding {
     if status.listen.iter().all(|address| address.ip().is_loopback()) {
         let found = "DNS is served to this machine alone".to_owned();
-        return look(
-            "exposure",
-            found,
-            "for a network: [dns] listen = [\"0.0.0.0:53\", \"[::]:53\"]",
-        );
+        let advice = "for a network: [dns] listen = [\"0.0.0.0:53\", \"[::]:53\"]";
+        return look("exposure.alone", found, advice);
     }
+    let addresses = status.listen.len();
     good(
-        "exposure",
-        format!("DNS is served on {} address(es)", status.listen.len()),
+        "exposure.network",
+        format!("DNS is served on {addresses} address(es)"),
     )
+    .with("addresses", &addresses)
 }
 
-fn finding(check: &str, standing: Standing, found: String, advice: &str) -> Finding {
+fn finding(code: &str, standing: Standing, found: String, advice: &str) -> Finding {
     Finding {
-        check: check.to_owned(),
+        code: code.to_owned(),
+        values: BTreeMap::new(),
+        check: code.split('.').next().unwrap_or_default().to_owned(),
         standing,
         found,
         advice: advice.to_owned(),
     }
 }
 
-fn good(check: &str, found: String) -> Finding {
-    finding(check, Standing::Good, found, "")
+fn good(code: &str, found: String) -> Finding {
+    finding(code, Standing::Good, found, "")
 }
 
-fn look(check: &str, found: String, advice: &str) -> Finding {
-    finding(check, Standing::Look, found, advice)
+fn look(code: &str, found: String, advice: &str) -> Finding {
+    finding(code, Standing::Look, found, advice)
 }
 
-fn bad(check: &str, found: String, advice: &str) -> Finding {
-    finding(check, Standing::Bad, found, advice)
+fn bad(code: &str, found: String, advice: &str) -> Finding {
+    finding(code, Standing::Bad, found, advice)
+}
+
+impl Finding {
+    fn with(mut self, name: &str, value: &impl ToString) -> Self {
+        self.values.insert(name.to_owned(), value.to_string());
+        self
+    }
 }
 
 impl Findings {
@@ -295,6 +318,7 @@ mod tests {
             cache_entries: 0,
             cache_octets: 0,
             lists: Vec::new(),
+            newer: None,
         }
     }
 
@@ -341,6 +365,42 @@ mod tests {
             ("state", Standing::Look),
         ] {
             assert_eq!(standing(Ok(&ill), check, now), expected, "{check}");
+        }
+    }
+
+    /// `(found, advice)` of a language's messages.
+    fn told(messages: &serde_json::Value, part: &str, code: &str) -> bool {
+        messages[format!("doctor.{part}.{code}")]
+            .as_str()
+            .is_some_and(|text| !text.is_empty())
+    }
+
+    #[test]
+    fn every_finding_is_told_in_every_language() {
+        let source = include_str!("doctor.rs").split("#[cfg(test)]").next().unwrap();
+        let made = regex::Regex::new(r#"\b(good|look|bad)\(\s*"([a-z]+\.[a-z]+)""#).unwrap();
+        let codes: Vec<_> = made
+            .captures_iter(source)
+            .map(|found| (found[1].to_owned(), found[2].to_owned()))
+            .collect();
+        assert!(codes.len() >= 20, "{codes:?}");
+        for (language, text) in [
+            ("sq", include_str!("../../webui/messages/sq.json")),
+            ("en", include_str!("../../webui/messages/en.json")),
+        ] {
+            let messages: serde_json::Value = serde_json::from_str(text).unwrap();
+            for (standing, code) in &codes {
+                // What a problem of the state is, it says itself.
+                let says_itself = code == "state.problem";
+                assert!(
+                    says_itself || told(&messages, "found", code),
+                    "{language}: {code}"
+                );
+                assert!(
+                    standing == "good" || told(&messages, "advice", code),
+                    "{language}: {code}"
+                );
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::clients::sightings::{Sighting, Sightings};
 use crate::dns::engine::{Counts, Engine};
 use crate::explain::{self, Asking, Explanation, Whom};
 use crate::policy::Household;
-use crate::sync::{Files, Keeper, ListStatus, Progress};
+use crate::sync::{Files, Keeper, ListStatus, Newer, Progress};
 use crate::tls::Certificates;
 
 /// How the daemon stands.
@@ -46,6 +46,9 @@ pub struct Status {
     pub cache_octets: u64,
     /// The lists.
     pub lists: Vec<ListStatus>,
+    /// The newer version of this program that the platform knows.
+    #[serde(default)]
+    pub newer: Option<Newer>,
 }
 
 /// What the status is taken from.
@@ -395,6 +398,7 @@ impl Watch {
             cache_entries,
             cache_octets,
             lists,
+            newer: self.keeper.newer(),
         }
     }
 }
@@ -412,6 +416,18 @@ impl fmt::Display for Status {
         )?;
         for problem in &self.problems {
             writeln!(out, "  problem: {problem}")?;
+        }
+        if let Some(newer) = &self.newer {
+            let mends = if newer.security {
+                ", which mends a security hole"
+            } else {
+                ""
+            };
+            writeln!(
+                out,
+                "  version {} of {} is out{mends}: update",
+                newer.version, newer.released
+            )?;
         }
         for (server, answered) in &self.upstreams {
             writeln!(

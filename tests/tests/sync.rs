@@ -16,7 +16,7 @@ use std::time::Duration;
 use isigurt_blocklists::read::hashed::{HashKey, Offline};
 use isigurt_tests::{Mirror, Reply, Repository, Role};
 use isigurt_wire::confirm::{Confirmation, Question};
-use isigurt_wire::release::{Service, Tier};
+use isigurt_wire::release::{Service, Software, Tier};
 use synced::{Synced, eventually, list};
 
 #[test]
@@ -199,6 +199,42 @@ fn status_lists_metrics_and_the_command_show_version_age_and_next_try() {
 }
 
 #[test]
+fn a_newer_version_that_the_platform_signs_is_said_and_one_that_runs_already_is_not() {
+    let mut repository = Repository::new();
+    let banned = list(&["banned.example"]);
+    repository.list(Role::Mandatory, "abuse", None, Tier::Clear, &banned);
+    let service = |version: &str, security: bool| Service {
+        format: 1,
+        report_keys: Vec::new(),
+        intake: None,
+        confirm: None,
+        confirm_keys: Vec::new(),
+        software: Some(Software {
+            version: version.to_owned(),
+            released: "2026-11-26".to_owned(),
+            security,
+            about: [("en".to_owned(), "Faster.".to_owned())].into(),
+            url: None,
+        }),
+    };
+    repository.service = Some(service("0.0.1", true));
+    repository.publish();
+    let synced = Synced::with(&repository, "");
+    synced.blocks("banned.example");
+    let status = || synced.gateway.says(&["status"], true);
+    assert!(!status().contains("is out"), "an older version is no news");
+    for (version, security) in [("98.0.0", false), ("99.0.0", true)] {
+        repository.service = Some(service(version, security));
+        repository.publish();
+        let expected = format!("version {version} of 2026-11-26 is out");
+        eventually(&expected, || status().contains(&expected));
+        // A security hole is bad, and so the exit code of `doctor`.
+        let doctor = synced.gateway.says(&["doctor"], !security);
+        assert!(doctor.contains(&expected), "{doctor}");
+    }
+}
+
+#[test]
 fn a_list_by_url_is_enforced_refreshed_and_kept_when_its_server_sends_something_else() {
     let folder = tempfile::tempdir().unwrap();
     let write = |text: &str| std::fs::write(folder.path().join("list.txt"), text).unwrap();
@@ -292,6 +328,7 @@ impl Prefixes {
             intake: None,
             confirm: None,
             confirm_keys: vec![data_encoding::HEXLOWER.encode(signing.verifying_key().as_bytes())],
+            software: None,
         });
         repository.list(Role::Mandatory, "abuse", None, Tier::Prefix, &text);
         repository.publish();

@@ -40,6 +40,7 @@ fn service(key: &PrivateKey) -> Arc<Service> {
         intake: None,
         confirm: None,
         confirm_keys: Vec::new(),
+        software: None,
     })
 }
 

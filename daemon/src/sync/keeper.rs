@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use super::national::{self, Polled, Poller};
+use super::newer::Newer;
 use super::remote;
 use crate::config::{Config, Source};
 use crate::http::{Client, Url};
@@ -160,6 +161,12 @@ impl Keeper {
             text.push_str("api/v1/confirm/");
         }
         Some((Url::parse(&text).ok()?, service.confirm_keys.clone()))
+    }
+
+    /// The newer version of this program that the platform knows, if it does.
+    pub fn newer(&self) -> Option<Newer> {
+        let service = self.shared.service.borrow();
+        Newer::than(env!("CARGO_PKG_VERSION"), service.as_ref()?)
     }
 
     /// What the platform offers beside lists, as it was verified last.

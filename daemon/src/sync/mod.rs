@@ -14,6 +14,7 @@ mod build;
 pub mod confirm;
 mod keeper;
 mod national;
+mod newer;
 mod remote;
 pub mod worker;
 
@@ -35,6 +36,7 @@ use remote::FETCHES;
 use worker::Worker;
 
 pub use keeper::{Keeper, Progress};
+pub use newer::Newer;
 
 /// What is known about a list across restarts, by its id.
 const LISTS: Table<ListState> = Table::new("lists", &[]);

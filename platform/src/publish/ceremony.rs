@@ -166,6 +166,7 @@ fn service(config: &Config) -> anyhow::Result<(TargetName, Vec<u8>, Target)> {
         intake: config.service.intake.clone(),
         confirm: config.service.confirm.clone(),
         confirm_keys: Vec::new(),
+        software: config.service.software.clone(),
     };
     for file in &config.service.report_keys {
         let key = public_x25519(file)?;

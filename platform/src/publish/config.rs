@@ -11,7 +11,7 @@ use isigurt_blocklists::data;
 use isigurt_blocklists::name::Name;
 use isigurt_blocklists::read::Format;
 use isigurt_blocklists::read::hashed::Offline;
-use isigurt_wire::release::{Publisher, Tier};
+use isigurt_wire::release::{Publisher, Software, Tier};
 use serde::Deserialize;
 
 use super::keys::Public;
@@ -99,6 +99,9 @@ pub(crate) struct ServiceKeys {
     pub(crate) intake: Option<String>,
     #[serde(default)]
     pub(crate) confirm: Option<String>,
+    /// The newest version of the gateway's program.
+    #[serde(default)]
+    pub(crate) software: Option<Software>,
 }
 
 /// What a release is held against before it goes out.
@@ -193,6 +196,33 @@ pub(crate) enum Kind {
     Decisions,
 }
 
+/// Refuses a version that gateways could not read.
+fn check(software: &Software) -> anyhow::Result<()> {
+    let Software {
+        version,
+        released,
+        security: _,
+        about,
+        url,
+    } = software;
+    semver::Version::parse(version).with_context(|| format!("version {version:?} is none, such as 1.4.0"))?;
+    let day: jiff::civil::Date = released
+        .parse()
+        .with_context(|| format!("released {released:?} is no day, such as 2026-11-26"))?;
+    if day.to_string() != *released {
+        bail!("released {released:?} is no day, such as {day}");
+    }
+    for (language, text) in about {
+        if text.trim().is_empty() || text.chars().count() > 300 {
+            bail!("about.{language}: expected one to 300 characters");
+        }
+    }
+    if url.as_ref().is_some_and(|url| !url.starts_with("https://")) {
+        bail!("url: expected one that begins with https://");
+    }
+    Ok(())
+}
+
 /// A length of time: `30s`, `10m`, `12h`, `365d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -270,6 +300,9 @@ impl Config {
                     role.threshold
                 );
             }
+        }
+        if let Some(software) = &config.service.software {
+            check(software).with_context(|| format!("{}: [service.software]", file.display()))?;
         }
         Ok(config)
     }

@@ -374,6 +374,35 @@ async fn a_hashed_list_names_nothing_and_keeps_its_key_until_its_time_is_over() 
     );
 }
 
+#[test]
+fn a_version_of_the_program_that_gateways_could_not_read_is_refused_with_its_key() {
+    let scene = Scene::new("");
+    let before = std::fs::read_to_string(scene.config()).unwrap();
+    let with = |software: &str| {
+        std::fs::write(
+            scene.config(),
+            format!("{before}\n[service.software]\n{software}\n"),
+        )
+        .unwrap();
+        Config::read(&scene.config())
+            .map(|_| ())
+            .map_err(|error| format!("{error:#}"))
+    };
+    let good = "version = \"1.4.0\"\nreleased = \"2026-11-26\"\n";
+    assert_eq!(with(good), Ok(()));
+    for (wrong, key) in [
+        ("version = \"1.4\"\nreleased = \"2026-11-26\"", "version"),
+        ("version = \"1.4.0\"\nreleased = \"yesterday\"", "released"),
+        ("version = \"1.4.0\"\nreleased = \"20261126\"", "released"),
+        (&format!("{good}url = \"http://isigurt.example/\""), "url"),
+        (&format!("{good}about = {{ sq = \"\" }}"), "about.sq"),
+        (&format!("{good}force = true"), "force"),
+    ] {
+        let said = with(wrong).unwrap_err();
+        assert!(said.contains(key), "{wrong}: {said}");
+    }
+}
+
 #[tokio::test]
 async fn candidates_of_a_prefix_list_are_confirmed_by_answers_signed_ahead() {
     let mut scene = Scene::new(&ABUSE.replace("TIER", "prefix"));

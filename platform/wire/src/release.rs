@@ -1,7 +1,7 @@
 //! Targets of the platform's TUF repository: what stands in the `custom` field of each, and how targets are named.
 //!
 //! ```text
-//! targets (root's)         platform/service.json       keys that reports are sealed to, where they go
+//! targets (root's)         platform/service.json       keys that reports are sealed to, where they go; the newest program
 //! mandatory (delegated)    mandatory/<list>/<version>.list.zst      mandatory/<list>/<from>-<version>.delta.zst
 //! categories (delegated)   categories/<list>/<version>.list.zst     categories/<list>/<from>-<version>.delta.zst
 //! ```
@@ -10,6 +10,8 @@
 //! both are packed with zstd. TUF signs length and SHA-256 of the packed octets; `custom` says what comes out. Of each list the
 //! newest version is there in full, with deltas from some versions before it. Files stand in
 //! `targets/<SHA-256>.<name of the target>` (consistent snapshots, as crate `tough` reads them), metadata in `metadata/`.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -117,6 +119,28 @@ pub struct Service {
     /// Ed25519 keys (RFC 8032) that confirmations are signed with, hexadecimal.
     #[serde(default)]
     pub confirm_keys: Vec<String>,
+    /// The newest version of the gateway's program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub software: Option<Software>,
+}
+
+/// A version of the gateway's program, as the platform makes it known. It says what to look for; it is no way to install it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Software {
+    /// The version (Semantic Versioning 2.0.0).
+    pub version: String,
+    /// The day it came out, such as `2026-11-26`.
+    pub released: String,
+    /// Whether it mends a hole that children or households are in danger by.
+    #[serde(default)]
+    pub security: bool,
+    /// What is new, in a sentence or two; by code of language.
+    #[serde(default)]
+    pub about: BTreeMap<String, String>,
+    /// The page that tells more; `https` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
 }
 
 /// A public key that reports are sealed to.
