@@ -100,7 +100,7 @@ fn a_blocked_site_says_which_rule_holds_in_the_childs_words() {
     home.gateway.says(&["pause", "tablet", "--for", "30m"], true);
     let paused = home.child("anything.example").send("GET", "/", "");
     assert!(
-        paused.status == 403 && paused.raw.contains("Interneti është në pushim"),
+        paused.status == 403 && paused.raw.contains("Interneti është në pauzë"),
         "{}",
         paused.raw
     );
@@ -139,7 +139,7 @@ fn the_profile_then_the_browser_then_the_household_say_the_language_and_the_devi
     // What adults see is told as the policy says it.
     for (visibility, told) in [
         ("full", "names of the pages that this device opens"),
-        ("blocked", "only the pages that were stopped"),
+        ("blocked", "only the pages that were blocked"),
         ("counts", "numbers only"),
     ] {
         let line = format!("name = \"child\"\nvisibility = \"{visibility}\"");
@@ -189,6 +189,18 @@ fn a_child_asks_for_access_without_javascript_and_sees_the_answer() {
         &format!("name={}", "x".repeat(40_000)),
     );
     assert_eq!(long.status, 413);
+    // Who has asked for enough is told that this one was not sent, and not that somebody will see it.
+    let last = (0..40).find_map(|number| {
+        let fields = format!("name=n{number}.games.example");
+        let answer = form(&child, "/.isigurt/me/ask?l=en", &fields);
+        (answer.status != 201).then_some(answer)
+    });
+    let last = last.unwrap();
+    assert!(
+        last.status == 429 && last.raw.contains("was not sent") && !last.raw.contains("will see it"),
+        "{}",
+        last.raw
+    );
 }
 
 #[test]

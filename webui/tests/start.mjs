@@ -8,7 +8,7 @@ const PHONE = {
   works: 'Funksionon', home: 'Shko te kreu', school: 'Në shkollë', family: 'Në shtëpi',
 };
 const DESKTOP = {
-  screen: 'desktop', language: 'en', theme: 'dark', next: 'Next', ages: ['7 to 12', '13 to 15'], good: 'That is good so', works: 'It works',
+  screen: 'desktop', language: 'en', theme: 'dark', next: 'Next', ages: ['7 to 12', '13 to 15'], good: 'Looks good', works: 'It works',
   home: 'Go to the home page', school: 'In a school', family: 'At home',
   host: 'localhost', passkey: 'Make a passkey', // browsers allow passkeys there
 };

@@ -93,8 +93,8 @@ fn kind(language: Language, alert: &Alert) -> String {
                 },
             );
             match language {
-                Language::Sq => format!("u bllokua «{name}»"),
-                Language::En => format!("\"{name}\" was blocked"),
+                Language::Sq => format!("u bllokua “{name}”"),
+                Language::En => format!("“{name}” was blocked"),
             }
         }
     }

@@ -22,9 +22,9 @@ pub struct Explanation {
 
 /// Why a device with a made-up address may turn up as a new one, and what its owner can do.
 pub const RANDOMISED: Explanation = Explanation {
-    sq: "Kjo pajisje përdor një adresë MAC të rastësishme (private), që mund të ndryshojë; atëherë pajisja duket si e re dhe \
+    sq: "Kjo pajisje përdor një adresë MAC të rastit (private), që mund të ndryshojë; atëherë pajisja duket si e re dhe \
          merr profilin e parazgjedhur. Që të njihet gjithmonë, çaktivizojeni te cilësimet e këtij rrjeti Wi-Fi në pajisje: \
-         «Private Wi-Fi Address» (iPhone, iPad, Mac), «Randomized MAC» (Android), «Random hardware addresses» (Windows).",
+         “Private Wi-Fi Address” (iPhone, iPad, Mac), “Randomized MAC” (Android), “Random hardware addresses” (Windows).",
     en: "This device uses a random (private) MAC address, which may change; it then looks like a new device and gets the \
          default profile. To have it recognised always, turn that off in the settings of this Wi-Fi network on the device: \
          \"Private Wi-Fi Address\" (iPhone, iPad, Mac), \"Randomized MAC\" (Android), \"Random hardware addresses\" (Windows).",

@@ -90,7 +90,7 @@ impl OidcError {
                 "Your e-mail address is not of this school.",
             ),
             Self::NoRole(_) => (
-                "Llogaria juaj nuk ka të drejta në këtë pajisje. Kërkojini administratorit t'ju shtojë në një grup.",
+                "Llogaria juaj nuk ka të drejta në këtë portë. Kërkojini administratorit t'ju shtojë në një grup.",
                 "Your account has no rights on this gateway. Ask the administrator to add you to a group.",
             ),
             Self::Account(_) => (

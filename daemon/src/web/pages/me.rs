@@ -153,8 +153,8 @@ pub(super) async fn ask(State(pages): State<Pages>, visit: Visit, Sent(ask): Sen
         Err(ChangeError::TooMany(_)) => said(
             page,
             StatusCode::TOO_MANY_REQUESTS,
-            &words.common.sent_wrong,
-            &words.me.asked_text,
+            &words.me.asked_enough_title,
+            &words.me.asked_enough,
         ),
         Err(ChangeError::Wrong(_)) => said(
             page,

@@ -128,6 +128,8 @@ texts!(Me {
     sees_never,
     asked_title,
     asked_text,
+    asked_enough_title,
+    asked_enough,
 });
 texts!(Report {
     title, intro, anonymous, name, name_help, kind, note, contact, check, check_title, check_text, check_to, check_sealed,
