@@ -53,13 +53,35 @@ export const tests = {
     await page.getByRole('button', { name: /Pauzë\s*: Era$/ }).click();
     await accessible(page, 'pause');
     await page.getByRole('button', { name: '15 min' }).click();
-    await page.getByRole('button', { name: /Vazhdo .*: Era/ }).waitFor();
+    await page.getByRole('button', { name: /Rikthe internetin .*: Era/ }).waitFor();
     await page.getByText(/Në pauzë deri në/).waitFor();
     await picture(page, 'home-paused-phone-sq');
     must(!(await tablet.gets('a.example')), 'the tablet is not paused');
-    await page.getByRole('button', { name: /Vazhdo .*: Era/ }).click();
+    await page.getByRole('button', { name: /Rikthe internetin .*: Era/ }).click();
     await page.getByRole('button', { name: /Pauzë\s*: Era$/ }).waitFor();
     must(await tablet.gets('a.example'), 'the tablet is still paused');
+    calm();
+  },
+
+  'hours in force and used-up minutes are told in words, never as the gateway keeps them': async (browser) => {
+    const { page, csrf, calm } = await home(browser);
+    const always = [{ preset: 'bedtime', from: '00:00', to: '12:00' }, { preset: 'bedtime', from: '12:00', to: '00:00' }];
+    await api({ page }, csrf, 'POST', '/profiles', { name: 'Bora', categories: [], schedule: always });
+    await api({ page }, csrf, 'POST', '/profiles', { name: 'Dea', categories: [], budget: [{ what: ['category:games', 'service:roblox'], minutes: 0 }] });
+    for (const [name, address] of [['Bora', '127.0.0.21'], ['Dea', '127.0.0.22']]) {
+      await api({ page }, csrf, 'POST', '/devices', { name: `${name}'s phone`, match: [`ip:${address}`], profile: name });
+      must(!(await device(address).gets('roblox.com')), `${name} reaches a game`);
+    }
+    await page.goto('/');
+    await page.getByText(/^Koha e gjumit deri në /).waitFor();
+    await page.goto('/activity?profile=Bora');
+    await page.getByText('Koha e gjumit', { exact: true }).first().waitFor();
+    await page.goto('/activity?profile=Dea');
+    await page.getByText('Koha mbaroi: Lojëra', { exact: true }).first().waitFor();
+    await page.goto('/child?name=Dea&tab=names');
+    await page.getByLabel('Emri i një faqeje').fill('roblox.com');
+    await page.getByRole('button', { name: 'Provo' }).click();
+    await page.getByText('Koha mbaroi: Lojëra', { exact: true }).waitFor();
     calm();
   },
 

@@ -1,6 +1,7 @@
 // Profiles as people: who is a child, and how it stands with somebody in words.
 import type { Answer } from '../api/client';
 import type { Profile } from '../api/types';
+import { budgetName } from './choices.svelte';
 import { has, hour, t, when, type Key } from './language.svelte';
 
 export type Standing = Answer<'get', '/present'>['profiles'][number];
@@ -11,10 +12,20 @@ export function isChild(profile: Profile): boolean {
   return profile.age !== 'adult' && profile.age !== 'guest';
 }
 
-/** Names of schedules that the gateway makes itself have a message; the others are the household's own words. */
+/** What the gateway puts in front of the name of hours, and of a budget whose minutes are used up. */
+const [HOURS, USED_UP] = ['schedule: ', 'time used up: '] as const;
+
+/** What hours, or minutes that are used up, are called: what the gateway names itself has a message, the rest is the household's own words. */
 export function called(because: string): string {
-  const key = `schedule.${because}`;
-  return has(key) ? t(key) : because;
+  if (because.startsWith(USED_UP)) {
+    const what = because.slice(USED_UP.length);
+    const parts = what.split(' ');
+    const made = parts.every((part) => /^(service|category):/.test(part));
+    return t('reason.time-used-up', { what: made ? budgetName({ what: parts, minutes: 0 }) : what });
+  }
+  const name = because.startsWith(HOURS) ? because.slice(HOURS.length) : because;
+  const key = `schedule.${name.replaceAll(' ', '-')}`;
+  return has(key) ? t(key) : name;
 }
 
 /** How it stands, such as "Bedtime until 07:00". */

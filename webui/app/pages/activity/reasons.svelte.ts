@@ -1,6 +1,7 @@
 // Names of reasons: categories and services in the user's language, and what else a name is blocked for.
 import { categories, readChoices, services } from '../../state/choices.svelte';
 import { has, t, text } from '../../state/language.svelte';
+import { called } from '../../state/people';
 
 let asked = false;
 
@@ -15,5 +16,5 @@ export function reasonName(reason: string): string {
   const category = categories().find((one) => one.id === reason);
   if (category) return text({ ...category.name });
   const key = `reason.${reason.replaceAll(' ', '-')}`;
-  return services().find((one) => one.id === reason)?.name ?? (has(key) ? t(key) : reason);
+  return services().find((one) => one.id === reason)?.name ?? (has(key) ? t(key) : called(reason));
 }
