@@ -372,7 +372,7 @@ impl fmt::Display for Explanation {
         }
         if let Some(until) = until {
             let local = until.to_zoned_datetime(jiff::tz::TimeZone::system());
-            write!(out, "\n  until: {}", local.strftime("%Y-%m-%d %H:%M:%S"))?;
+            write!(out, "\n  until: {}", local.strftime("%Y-%m-%d %H:%M:%S %:z"))?;
         }
         if let Some(target) = rewritten_to {
             write!(out, "\n  answered with: {target}")?;

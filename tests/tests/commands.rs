@@ -170,6 +170,11 @@ fn why_names_rule_list_and_line_with_and_without_the_daemon() {
         );
         assert_eq!(why("ok.casino.example")["lifted_by"][0]["line"], 3);
         assert_eq!(why("good.example")["verdict"], "allowed");
+        let pasted = why("https://www.casino.example:8443/roulette?a=b");
+        assert_eq!(
+            (&pasted["name"], &pasted["verdict"]),
+            (&"www.casino.example".into(), &"blocked".into())
+        );
         assert_eq!(why("x.onion")["verdict"], "special");
         assert_eq!(why("childline.org.uk")["verdict"], "helpline");
     }

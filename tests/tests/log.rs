@@ -50,6 +50,11 @@ fn answered_queries_are_shown_with_verdict_and_reason_and_helplines_are_not() {
     assert!(!log.contains("alo116"), "a helpline leaves no trace:\n{log}");
     assert_eq!(said(&gateway, &["log", "--blocked"]).lines().count(), 1);
     assert_eq!(said(&gateway, &["log", "--device", "127.0.0.9"]), "");
+    let none = gateway.command(&["log", "--device", "127.0.0.9"]).stderr;
+    assert!(
+        String::from_utf8_lossy(&none).contains("no such query"),
+        "{none:?}"
+    );
     let top = said(&gateway, &["top", "--limit", "3"]);
     assert!(
         top.contains("1  www.adult.example") && top.contains("2  free.example"),

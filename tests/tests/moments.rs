@@ -176,7 +176,8 @@ fn a_budget_is_used_up_told_topped_up_and_kept_over_a_restart() {
         gateway.gets("127.0.0.3", "games.example"),
         "Ben has his own minutes"
     );
-    gateway.says(&["bonus", "Ana", "category:games", "10"], true);
+    let told = gateway.says(&["bonus", "Ana", "category:games", "10"], true);
+    assert!(told.contains("10 more minutes of category:games"), "{told}");
     assert!(gateway.gets("127.0.0.2", "games.example"));
 }
 

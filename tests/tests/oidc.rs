@@ -342,7 +342,7 @@ fn settings_that_nobody_can_mean_are_refused_by_check() {
         ),
         (
             format!("{issuer}\nclient_id = \"g\"\n[[web.oidc.role]]\nvalue = \"x\"\nrole = \"boss\""),
-            "unknown variant `boss`",
+            "role: \"boss\" is unknown",
         ),
         (
             format!("{issuer}\nclient_id = \"g\"\nclient_secret_file = \"nowhere\"\n{viewer}"),

@@ -141,8 +141,10 @@ fn a_child_reports_without_javascript_and_follows_it_by_the_receipt() {
     // It is the child's own matter.
     assert_eq!(
         country.gateway.says(&["report", "list"], true).trim(),
-        "no report"
+        "no reports"
     );
+    let none = country.gateway.says(&["report", "show", "AAAA"], false);
+    assert!(none.contains("no report with this receipt"), "{none}");
 
     for text in [MARKER, "sextortion"] {
         let found = country.holding(text);

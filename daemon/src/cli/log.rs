@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Cli, println_line};
+use super::{Cli, eprintln_line, println_line};
 use crate::config::Span;
 use crate::control::Request;
 use crate::log::record::Record;
@@ -66,12 +66,14 @@ impl Which {
 pub(super) fn show(cli: &Cli, options: &Options) -> Result<(), String> {
     let folder = segment::folder(&cli.load()?.config.state_dir);
     let mut since_ms = options.which.since_ms()?;
+    let mut shown = false;
     loop {
         let flushed = cli.ask(&Request::FlushLog); // without a daemon what is written is all there is
         let mut newest = since_ms;
         segment::read(&folder, since_ms, |record| {
             newest = newest.max(record.at_ms + 1);
             if options.which.wants(&record) {
+                shown = true;
                 let text = if cli.json {
                     serde_json::to_string(&record).unwrap_or_default()
                 } else {
@@ -83,6 +85,9 @@ pub(super) fn show(cli: &Cli, options: &Options) -> Result<(), String> {
         .map_err(|error| format!("{}: {error}", folder.display()))?;
         since_ms = newest;
         if !options.follow {
+            if !shown && !cli.json {
+                eprintln_line("no such query was answered in that time");
+            }
             return Ok(());
         }
         flushed?;

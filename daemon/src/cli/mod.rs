@@ -110,7 +110,7 @@ enum Command {
     Doctor,
     /// Write everything that is kept, accounts and secrets included, into a file
     Backup(system::File),
-    /// Take a backup back, at the next start
+    /// Restore a backup, at the next start
     Restore(system::File),
     /// Build an index as the daemon asks for it on standard input
     #[command(name = worker::COMMAND, hide = true)]
@@ -266,6 +266,7 @@ fn why(
     let qtype = rdata::rtype(qtype).ok_or(format!(
         "unknown record type {qtype:?}; try A, AAAA, HTTPS or TXT"
     ))?;
+    let name = host(name);
     if offline {
         let config = cli.load()?.config;
         let loading = Loading {
@@ -291,10 +292,10 @@ fn why(
             lines: lines.as_ref(),
             whom: &whom,
         };
-        return cli.print(&explain::explain(&asking, name, qtype)?);
+        return cli.print(&explain::explain(&asking, &name, qtype)?);
     }
     match cli.ask(&Request::Why {
-        name: name.to_owned(),
+        name,
         qtype,
         whom,
         at,
@@ -302,6 +303,13 @@ fn why(
         Response::Why(explanation) => cli.print(&*explanation),
         other => Err(unexpected(other)),
     }
+}
+
+/// The name in what was typed: a name, or an address as a browser shows it.
+fn host(typed: &str) -> String {
+    let after = typed.split_once("://").map_or(typed, |(_, rest)| rest);
+    let name = after.split(['/', '?', '#']).next().unwrap_or_default();
+    name.split(':').next().unwrap_or_default().to_owned()
 }
 
 /// What is said where the daemon does not answer what it was asked.

@@ -5,7 +5,7 @@ use std::fmt;
 use clap::Args;
 use serde::Serialize;
 
-use super::{Cli, unexpected};
+use super::{Cli, println_line, unexpected};
 use crate::config::Span;
 use crate::control::{Request, Response};
 use crate::policy::While;
@@ -63,7 +63,7 @@ impl fmt::Display for Shown {
         let zone = jiff::tz::TimeZone::system();
         let until = |at: jiff::Timestamp| {
             at.to_zoned_datetime(zone.clone())
-                .strftime("%Y-%m-%d %H:%M:%S")
+                .strftime("%Y-%m-%d %H:%M:%S %:z")
                 .to_string()
         };
         if pauses.is_empty() && grants.is_empty() {
@@ -126,12 +126,18 @@ pub(super) fn grant(cli: &Cli, options: &Grant) -> Result<(), String> {
 }
 
 pub(super) fn bonus(cli: &Cli, options: &Bonus) -> Result<(), String> {
-    ask(
-        cli,
-        &Request::Give {
-            who: options.who.clone(),
-            what: options.what.clone(),
-            minutes: options.minutes,
-        },
-    )
+    let Bonus { who, what, minutes } = options;
+    let request = Request::Give {
+        who: who.clone(),
+        what: what.clone(),
+        minutes: *minutes,
+    };
+    match cli.ask(&request)? {
+        Response::Said(said) if cli.json => cli.print(&Shown(said)),
+        Response::Said(_) => {
+            println_line(&format!("{who}: {minutes} more minutes of {what} today"));
+            Ok(())
+        }
+        other => Err(unexpected(other)),
+    }
 }

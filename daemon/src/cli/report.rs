@@ -139,7 +139,11 @@ fn confirmed() -> Result<bool, String> {
 }
 
 fn list(cli: &Cli, asked: Reports) -> Result<(), String> {
+    let one = matches!(asked, Reports::One(_));
     match settled(ask(cli, asked)?)? {
+        Response::Reports { reports } if one && reports.is_empty() => {
+            Err("there is no report with this receipt here; one looks like ABCD-EFGH-IJKL-MNOP".to_owned())
+        }
         Response::Reports { reports } => cli.print(&Listed(reports)),
         other => Err(unexpected(other)),
     }
@@ -166,7 +170,7 @@ struct Listed(Vec<ReportShown>);
 impl std::fmt::Display for Listed {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.0.is_empty() {
-            return out.write_str("no report");
+            return out.write_str("no reports");
         }
         let zone = TimeZone::system();
         let local = |at: jiff::Timestamp| {

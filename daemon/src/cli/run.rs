@@ -63,7 +63,8 @@ fn welcome(app: &App, first_try: bool) {
         dns.ip(),
         dns.port()
     ));
-    println_line("  why:   isigurtd why bet365.com");
+    let program = std::env::args().next().unwrap_or_else(|| "isigurtd".to_owned());
+    println_line(&format!("  why:   {program} why bet365.com"));
 }
 
 /// The signals that mean something.

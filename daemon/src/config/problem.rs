@@ -36,8 +36,12 @@ impl fmt::Display for Problem {
 
 impl Problem {
     pub(super) fn unreadable(file: &Path, error: &io::Error) -> Self {
-        let what =
-            format!("cannot be read: {error}; name an existing file with --config, or none for the defaults");
+        let what = match error.kind() {
+            io::ErrorKind::InvalidData => "is not text in UTF-8; is it the right file?".to_owned(),
+            _ => format!(
+                "cannot be read: {error}; name an existing file with --config, or none for the defaults"
+            ),
+        };
         Self {
             file: file.to_owned(),
             place: None,
@@ -49,12 +53,15 @@ impl Problem {
     pub(super) fn toml(file: &Path, text: &str, error: &toml::de::Error) -> Self {
         let place = error.span().map(|span| line_and_column(text, span.start));
         let message = error.message().replace('\n', " ");
-        let what = match unknown_key(&message) {
-            Some((key, known)) => match nearest(&key, &known) {
+        let what = if let Some((key, known)) = unknown_key(&message) {
+            match nearest(&key, &known) {
                 Some(near) => format!("unknown key \"{key}\"; did you mean \"{near}\"?"),
                 None => format!("unknown key \"{key}\"; known here: {}", known.join(", ")),
-            },
-            None => message,
+            }
+        } else {
+            let key = place.and_then(|(line, _)| key_at(text, line));
+            let key = key.filter(|key| !message.contains(&format!("`{key}`")));
+            key.map_or_else(String::new, |key| format!("{key}: ")) + &plain(&message)
         };
         Self {
             file: file.to_owned(),
@@ -80,6 +87,57 @@ fn unknown_key(message: &str) -> Option<(String, Vec<String>)> {
     let (key, rest) = rest.split_once('`')?;
     let known = rest.split('`').skip(1).step_by(2).map(str::to_owned).collect();
     Some((key.to_owned(), known))
+}
+
+/// The key that is set on this line, or, within a list of several lines, above it.
+fn key_at(text: &str, line: usize) -> Option<&str> {
+    let above = text.lines().take(line).collect::<Vec<_>>().into_iter().rev();
+    let before_section = above.take_while(|line| !line.trim_start().starts_with('['));
+    let mut keys = before_section.filter_map(|line| {
+        let (key, _) = line.split_once('=')?;
+        let key = key.trim();
+        let bare =
+            |character: char| character.is_ascii_alphanumeric() || matches!(character, '_' | '-' | '.');
+        (!key.is_empty() && key.chars().all(bare)).then_some(key)
+    });
+    keys.next()
+}
+
+/// What the reader says of types and values, in words for whoever wrote the file.
+fn plain(message: &str) -> String {
+    if message == "invalid socket address syntax" {
+        return "an address and a port are expected, such as \"0.0.0.0:53\"".to_owned();
+    }
+    if let Some((value, rest)) = message
+        .strip_prefix("unknown variant `")
+        .and_then(|rest| rest.split_once('`'))
+    {
+        let known: Vec<String> = rest.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        let near =
+            nearest(value, &known).map_or_else(String::new, |near| format!("; did you mean \"{near}\"?"));
+        return format!(
+            "\"{value}\" is unknown; expected one of {}{near}",
+            known.join(", ")
+        );
+    }
+    let said = |message: &str| message.replace('`', "\"").replace("integer \"", "number \"");
+    let Some((found, expected)) = message
+        .strip_prefix("invalid type: ")
+        .or_else(|| message.strip_prefix("invalid value: "))
+        .and_then(|rest| rest.rsplit_once(", expected "))
+    else {
+        return said(message);
+    };
+    let expected = match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number without quotation marks",
+        "a boolean" => "true or false",
+        "a string" | "string" => "a text in quotation marks",
+        "a sequence" => "a list, in [ ]",
+        "a map" => "a section",
+        other if other.starts_with("struct ") => "a section",
+        other => other,
+    };
+    said(&format!("{expected} is expected, not {found}"))
 }
 
 /// The known key that a mistyped one most likely means.
