@@ -37,6 +37,38 @@ export const tests = {
     father.calm();
   },
 
+  'what somebody else changed meanwhile never takes away what is being typed': async (browser) => {
+    const window = await open(browser, 'desktop', { language: 'en' });
+    const csrf = await signIn(window);
+    const { page } = window;
+    await page.goto(`${HOUSEHOLD}&tab=names`);
+    const name = page.getByLabel('Name of a site');
+    await name.waitFor();
+    let came = () => undefined;
+    const news = new Promise((done) => (came = done));
+    await page.route('**/api/v1/profiles/household', async (route) => {
+      came();
+      await new Promise((done) => setTimeout(done, 1500)); // the answer is on its way while the parent types
+      await route.continue();
+    });
+    const other = await page.request.post('/api/v1/profiles', { data: { name: 'Gjyshja' }, headers: { 'x-csrf-token': csrf } });
+    must(other.ok(), `a profile: ${other.status()}`);
+    await news;
+    const answered = page.waitForResponse('**/api/v1/profiles/household');
+    await name.fill('typed.example');
+    await page.getByRole('button', { name: 'Block', exact: true }).click();
+    await save(page).waitFor();
+    await answered;
+    await page.waitForTimeout(300);
+    must(await save(page).isVisible(), 'what was typed is gone');
+    await page.getByText('typed.example').waitFor();
+    await page.unroute('**/api/v1/profiles/household');
+    await save(page).click();
+    await page.locator('.save').waitFor({ state: 'detached' });
+    must(!(await device('127.0.0.9').gets('typed.example')), 'what was saved is not in force');
+    window.calm();
+  },
+
   'a gateway that restarts loses nothing that was typed': async (browser) => {
     const window = await open(browser, 'phone', { language: 'en', expected: AWAY });
     await signIn(window);
