@@ -199,13 +199,26 @@ pub(super) fn hours(label: &str, page: &Page) -> String {
     }
 }
 
-/// What a budget is called: services and categories as people know them, else as whoever set it wrote it.
+/// What a budget is called: services and categories as people know them, else as whoever set it wrote it. Services of a
+/// category that stands there too are not named beside it.
 pub(super) fn minutes(called: &str, language: Language) -> String {
-    let parts = called.split(' ').map(|part| match part.split_once(':')? {
-        ("service", id) => Some(service(id)),
-        ("category", id) => Some(category(id, language)),
-        _ => None,
-    });
+    let categories: Vec<&str> = called
+        .split(' ')
+        .filter_map(|part| part.strip_prefix("category:"))
+        .collect();
+    let meant = |part: &&str| {
+        let id = part.strip_prefix("service:").unwrap_or_default();
+        let service = NAMES.1.iter().find(|service| service.id == id);
+        service.is_none_or(|service| !categories.contains(&service.category.as_str()))
+    };
+    let parts = called
+        .split(' ')
+        .filter(meant)
+        .map(|part| match part.split_once(':')? {
+            ("service", id) => Some(service(id)),
+            ("category", id) => Some(category(id, language)),
+            _ => None,
+        });
     let known: Option<Vec<&str>> = parts.collect();
     known.map_or_else(|| called.to_owned(), |known| known.join(", "))
 }

@@ -7,6 +7,7 @@ use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
 use axum::http::StatusCode;
 use axum::response::Response;
+use jiff::civil::Date;
 use serde::Deserialize;
 
 use super::words::fill;
@@ -131,14 +132,30 @@ pub(super) async fn one(visit: Visit, id: Result<Path<String>, PathRejection>) -
                 ("teachers", &words.for_teachers, &text.teachers),
             ],
             sources: &guide.source,
-            date: fill(&words.date, &[("date", &guide.date)]),
+            date: fill(&words.date, &[("date", &day(&guide.date, page.language))]),
         },
     )
+}
+
+/// A date as the language writes it.
+fn day(date: &str, language: Language) -> String {
+    let form = match language {
+        Language::Sq => "%d.%m.%Y",
+        Language::En => "%d/%m/%Y",
+    };
+    let date = date.parse().ok();
+    date.map_or_else(String::new, |date: Date| date.strftime(form).to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_date_is_written_as_its_language_does() {
+        assert_eq!(day("2026-11-26", Language::Sq), "26.11.2026");
+        assert_eq!(day("2026-11-26", Language::En), "26/11/2026");
+    }
 
     #[test]
     fn every_guide_is_whole_in_both_languages_with_sources_and_date() {
@@ -155,7 +172,7 @@ mod tests {
             ]
         );
         for guide in GUIDES.iter() {
-            assert!(guide.date.parse::<jiff::civil::Date>().is_ok(), "{}", guide.id);
+            assert!(guide.date.parse::<Date>().is_ok(), "{}", guide.id);
             assert!(guide.source.len() >= 2, "{}: sources", guide.id);
             for source in &guide.source {
                 assert!(

@@ -103,6 +103,11 @@ fn every_reason_is_said_in_both_languages_with_its_own_words_and_the_helplines()
         "x.example",
     );
     assert!(used_up.contains("YouTube, Lojëra"), "{used_up}");
+    // What a parent sees as one kind of content is kept with all its apps; a child is told the kind alone.
+    let preset =
+        "category:games category:video service:roblox service:minecraft service:youtube service:spotify";
+    let used_up = rendered(Language::Sq, &Why::Time(preset.to_owned()), "x.example");
+    assert!(used_up.contains("“Lojëra, Video, Spotify”"), "{used_up}");
     assert!(rendered(Language::En, &Why::Service("tiktok".to_owned()), "x.example").contains("TikTok"));
 }
 
