@@ -1,0 +1,24 @@
+// What was changed, in words: the gateway's trail names acts and what they were done to as it keeps them.
+import { has, t } from './language.svelte';
+
+/** What an act was done to, such as "the profile Era"; a name stands for itself. */
+function thing(object: string): string {
+  const [kind = '', ...rest] = object.split(' ');
+  const key = `thing.${object.replaceAll(' ', '-')}`;
+  if (has(key)) return t(key);
+  const named = `thing.${kind}.named`;
+  return rest.length > 0 && has(named) ? t(named, { name: rest.join(' ') }) : object;
+}
+
+/** An act in words, such as "changed the profile Era"; one that has no words yet is told as it is kept. */
+export function deed(action: string, object: string): string {
+  const key = `did.${action}`;
+  const what = /^(policy|pause|grant|bonus|backup)/.test(action) ? thing(object) : object;
+  return has(key) ? t(key, { what }) : `${action}: ${object}`;
+}
+
+/** Members of a profile in words. */
+export function member(name: string): string {
+  const key = `member.${name}`;
+  return has(key) ? t(key) : name;
+}
