@@ -8,6 +8,13 @@ import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig, type Plugin } from 'vite';
 
 const DIST = 'dist';
+const MESSAGES = 'messages';
+
+/** What each language calls itself. */
+function languageNames(): Record<string, string> {
+  const files = readdirSync(MESSAGES).filter((file) => file.endsWith('.json'));
+  return Object.fromEntries(files.map((file) => [file.slice(0, -5), JSON.parse(readFileSync(join(MESSAGES, file), 'utf8')).language]));
+}
 
 /** Puts the entry's style sheet into the page, and writes its hash down for the Content-Security-Policy. */
 function styleIntoPage(): Plugin {
@@ -48,6 +55,7 @@ function compress(folder: string): void {
 
 export default defineConfig({
   plugins: [svelte(), styleIntoPage()],
+  define: { LANGUAGE_NAMES: JSON.stringify(languageNames()) },
   build: {
     outDir: DIST,
     emptyOutDir: true,

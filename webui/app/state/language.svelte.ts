@@ -9,7 +9,8 @@ export type Values = Record<string, string | number>;
 type Table = Record<string, string>;
 
 const files = import.meta.glob<Table>('../../messages/*.json', { import: 'default' });
-const names = import.meta.glob<string>('../../messages/*.json', { import: 'language', eager: true });
+/** What each language calls itself; put here when the pages are built, so that no file is loaded for its name alone. */
+declare const LANGUAGE_NAMES: Readonly<Record<string, string>>;
 const FALLBACK = 'sq';
 const REMEMBERED = 'language';
 
@@ -28,7 +29,7 @@ export function language(): string {
 
 /** What a language calls itself. */
 export function nameOf(other: string): string {
-  return names[`../../messages/${other}.json`] ?? other;
+  return LANGUAGE_NAMES[other] ?? other;
 }
 
 /** The language that was chosen here before, else the browser's first that there is. */
