@@ -22,7 +22,6 @@ use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
 use crate::accounts::{AccountError, Accounts, Lifetimes, SystemClock};
-use crate::alerts::Alerts;
 use crate::clients::Network;
 use crate::config::{Config, Loaded, LogQueries, Scheme, Server};
 use crate::dns::engine::Engine;
@@ -147,7 +146,7 @@ impl App {
         );
         remember(&engine, config);
         let http = lists::http(config, &engine)?;
-        let alerts = Alerts::open(store.clone(), http.clone())?;
+        let alerts = lists::alerts(config, &store, &http, &accounts)?;
         let keeper = Keeper::new(store.clone(), config.clone());
         let listen_error = |what, error| refused(what, SocketAddr::from(([0, 0, 0, 0], 0)), error);
 

@@ -11,6 +11,7 @@
 )]
 
 pub mod browser;
+mod certificate;
 pub mod chromium;
 pub mod circle;
 pub mod house;
@@ -32,6 +33,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 pub use browser::{Answer, Browser, Trust};
+pub use certificate::self_signed;
 pub use chromium::Chromium;
 pub use house::{House, PASSWORD};
 pub use mirror::{Mirror, Reply};

@@ -148,6 +148,32 @@ fn lists_the_certificate_and_accounts_are_looked_after_on_the_system_page() {
 }
 
 #[test]
+fn notifications_are_shown_by_a_phone_and_a_desktop_or_it_is_said_why_not() {
+    let rest = "[http]\nauthorities = \"{dir}/push.pem\"\n[push]\nprivate = true\n\
+        [[lists]]\nid = \"harm\"\nurl = \"{dir}/harm\"\nformat = \"domains\"\ncategory = \"self-harm\"\n";
+    let (certificate, key) = isigurt_tests::self_signed(&["127.0.0.1"]);
+    let files = [
+        ("harm", "harm.example\n"),
+        ("push.pem", &certificate),
+        ("push.key", &key),
+    ];
+    let (mut house, mut ana) = House::with_files(rest, &files).claim();
+    let policy = serde_json::json!({
+        "settings": { "default_profile": "household" },
+        "profile": [{ "name": "household" }, { "name": "Era", "categories": ["self-harm"] }],
+        "device": [{ "name": "Era's tablet", "match": ["ip:127.0.0.3"], "profile": "Era" }],
+    });
+    assert_eq!(ana.ask("PUT", "/policy", &policy).status, 200);
+    let folder = house.gateway.folder.path().to_str().unwrap().to_owned();
+    run("push", &[("ISIGURT_PUSH", &folder)], &mut house, "");
+}
+
+#[test]
+fn an_account_gets_a_new_password_ends_its_sessions_and_has_a_second_step() {
+    with_ana("own");
+}
+
+#[test]
 fn nothing_is_lost_where_something_goes_wrong() {
     with_ana("trouble");
 }

@@ -22,7 +22,7 @@ async function make(page, name) {
 
 async function signOut(page) {
   await page.goto('/account');
-  await page.getByRole('button', { name: 'Sign out' }).click();
+  await page.getByRole('button', { name: 'Sign out', exact: true }).click();
   await page.locator('input[name=password]').waitFor();
 }
 
@@ -54,7 +54,7 @@ export const tests = {
     await button.click();
     await page.getByRole('link', { name: /Your account: Ana/ }).waitFor();
     await page.goto('/account');
-    await page.getByText('last used just now').waitFor();
+    await page.getByRole('region', { name: 'Passkeys' }).getByText('last used just now').waitFor();
 
     await page.getByRole('button', { name: /Remove\s*: Ana’s laptop/ }).click();
     await accessible(page, 'removing a passkey');

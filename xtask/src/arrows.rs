@@ -61,8 +61,8 @@ const MODULES: &[(&str, &[&str])] = &[
     ("sync", &["config", "http", "store"]),
     ("dns", &["config", "http", "log"]), // knows nothing of the web UI
     ("policy", &["clients", "config", "dns", "http", "store"]),
-    ("alerts", &["http", "store"]),
-    ("report", &["http", "store"]), // knows nobody's queries
+    ("alerts", &["accounts", "http", "store"]), // who may hear of what
+    ("report", &["http", "store"]),             // knows nobody's queries
     ("status", &["clients", "dns", "explain", "policy", "sync", "tls"]),
     ("doctor", &["dns", "status"]),
     (

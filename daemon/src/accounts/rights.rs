@@ -240,7 +240,12 @@ pub struct Member {
 }
 
 impl Member {
-    fn may(&self, row: &Row, scope: Scope<'_>) -> bool {
+    /// Whether the action is allowed to this user on what it reaches.
+    pub fn may(&self, action: Action, scope: Scope<'_>) -> bool {
+        self.reaches(&row(action), scope)
+    }
+
+    fn reaches(&self, row: &Row, scope: Scope<'_>) -> bool {
         let reach = match self.role {
             Role::Owner => row.owner,
             Role::Admin => row.admin,
@@ -287,9 +292,9 @@ impl Principal {
         let row = row(action);
         match self {
             Self::Console => true,
-            Self::Session { member, .. } => member.may(&row, scope),
+            Self::Session { member, .. } => member.reaches(&row, scope),
             Self::Token { member, scopes, .. } => {
-                row.token.is_some_and(|needed| scopes.contains(&needed)) && member.may(&row, scope)
+                row.token.is_some_and(|needed| scopes.contains(&needed)) && member.reaches(&row, scope)
             }
             Self::Device { .. } => row.device.covers(scope, &[]),
         }

@@ -43,6 +43,9 @@ pub(super) struct User {
     /// Who vouches for the user, if not the gateway itself.
     #[serde(default)]
     pub(super) vouched: Option<Vouched>,
+    /// When the account was taken back at the console last.
+    #[serde(default)]
+    pub(super) recovered: Option<i64>,
 }
 
 /// What another service knows a user by (OpenID Connect Core 1.0, section 2): both together, and nothing else.
@@ -241,6 +244,19 @@ impl Accounts {
         self.ledger().users.get(id).map(|user| user.view(id))
     }
 
+    /// A user as it stands now, to ask what it may.
+    pub fn member(&self, id: &str) -> Option<Member> {
+        self.ledger().users.get(id).map(|user| user.member(id))
+    }
+
+    /// Whether what a user let in at this time (seconds since 1970) still holds: not where the user is gone, or the account was taken
+    /// back at the console since.
+    pub fn still_holds(&self, id: &str, since: i64) -> bool {
+        let ledger = self.ledger();
+        let user = ledger.users.get(id);
+        user.is_some_and(|user| user.recovered.is_none_or(|recovered| recovered <= since))
+    }
+
     /// The id of the user with this name.
     pub fn id_of(&self, name: &str) -> Option<String> {
         self.ledger().named(name).map(|(id, _)| id.clone())
@@ -288,6 +304,7 @@ impl Accounts {
             created: self.clock.wall(),
             last_login: None,
             vouched: None,
+            recovered: None,
         };
         let id = new_id()?;
         let view = self.change(|ledger, changes| {
@@ -435,10 +452,12 @@ impl Accounts {
         let id = self.id_of(user_name).ok_or(AccountError::Missing("user"))?;
         password::check(password, user_name)?;
         let hash = PasswordHash::new(password)?;
+        let now = self.clock.wall();
         let view = self.change(|ledger, changes| {
             let user = ledger.user(&id)?;
             user.password = Some(hash);
             user.totp = None;
+            user.recovered = Some(now);
             changes.put(&USERS, &id, user);
             let view = user.view(&id);
             changes.audit(Author::console().entry("account.recover", &view.name, None, None));

@@ -93,6 +93,7 @@ impl Accounts {
                     issuer: vouch.issuer.clone(),
                     subject: vouch.subject.clone(),
                 }),
+                recovered: None,
             };
             let id = new_id()?;
             changes.put(&USERS, &id, &user);

@@ -3,7 +3,7 @@
 //! ```text
 //! query log's thread ─┐
 //! reports of danger ──┼─▶ Alerts::tell ─▶ bounded queue ─▶ post.rs: the first at once, the rest together ─▶ ways.rs
-//! the gateway itself ─┘                                                      mail | webhook | ntfy
+//! the gateway itself ─┘                                                      mail | webhook | ntfy | browsers (push/)
 //! ```
 //!
 //! An alert says which kind of thing happened, on whose device and how often: never the name that was asked for, which may
@@ -11,6 +11,7 @@
 //! are taken and never given back.
 
 mod post;
+pub mod push;
 mod recipient;
 mod text;
 mod ways;
@@ -24,9 +25,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use utoipa::ToSchema;
 
+use crate::accounts::{Accounts, Action, Scope};
 use crate::http::Client;
 use crate::store::audit::Author;
 use crate::store::{Changes, Store, StoreError, Table};
+
+use push::{Push, Subscription};
 
 pub use recipient::{Language, Recipient, Security, Shown, Way, WrongRecipient};
 pub use ways::SendError;
@@ -84,6 +88,34 @@ pub struct Outcome {
     pub error: Option<String>,
 }
 
+impl Outcome {
+    fn note(&mut self, outcome: &Result<(), SendError>) {
+        match outcome {
+            Ok(()) => {
+                self.sent_at = Some(Timestamp::now());
+                self.error = None;
+            }
+            Err(error) => self.error = Some(error.to_string()),
+        }
+    }
+}
+
+/// Somebody who is told.
+#[derive(Debug, Clone)]
+enum Listener {
+    Recipient(Recipient),
+    Browser(Box<Subscription>),
+}
+
+/// Whether somebody who may do such things may hear of what happened to a profile; without one, to the gateway.
+pub fn may_hear(may: impl Fn(Action, Scope<'_>) -> bool, profile: &str) -> bool {
+    let scope = match profile {
+        "" => Scope::Gateway,
+        name => Scope::Profile(name),
+    };
+    may(Action::ReportRead, scope)
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     recipients: BTreeMap<String, Recipient>,
@@ -98,6 +130,9 @@ pub struct Alerts {
     store: Store,
     http: Client,
     inner: Mutex<Inner>,
+    push: Push,
+    /// Held by whoever changes which browsers are told, from looking to writing.
+    writing: Mutex<()>,
     /// What somebody wants to hear of.
     wanted: ArcSwap<HashSet<String>>,
     signals: mpsc::Sender<Signal>,
@@ -114,6 +149,15 @@ pub enum AlertError {
     /// There are enough.
     #[error("there are {MOST} recipients already; remove one")]
     TooMany,
+    /// The user has no such browser.
+    #[error("no such device of yours is told; it may have been removed meanwhile")]
+    NoBrowser,
+    /// The user has enough browsers.
+    #[error("{} of your devices are told already; remove one", push::MOST)]
+    TooManyBrowsers,
+    /// There is no key for push messages.
+    #[error(transparent)]
+    Key(#[from] push::KeyError),
     /// It is not possible so.
     #[error(transparent)]
     Wrong(#[from] WrongRecipient),
@@ -123,8 +167,14 @@ pub enum AlertError {
 }
 
 impl Alerts {
-    /// The alerts of this state.
-    pub fn open(store: Store, http: Client) -> Result<Arc<Self>, StoreError> {
+    /// The alerts of this state; `accounts` say who may hear of what on the own browsers.
+    pub fn open(
+        store: Store,
+        http: Client,
+        accounts: Arc<Accounts>,
+        settings: push::Settings,
+    ) -> Result<Arc<Self>, StoreError> {
+        let push = Push::open(&store, accounts, settings)?;
         let recipients: BTreeMap<String, Recipient> = store.all(&RECIPIENTS)?.into_iter().collect();
         let sent = store.all(&SENT)?.into_iter();
         let sent = sent
@@ -139,11 +189,13 @@ impl Alerts {
                 outcomes: BTreeMap::new(),
                 sent,
             }),
+            push,
+            writing: Mutex::new(()),
             wanted: ArcSwap::default(),
             signals,
             arriving: Mutex::new(Some(arriving)),
         };
-        alerts.note_wanted(&alerts.lock());
+        alerts.note_wanted();
         Ok(Arc::new(alerts))
     }
 
@@ -187,10 +239,7 @@ impl Alerts {
         if self.lock().recipients.len() >= MOST {
             return Err(AlertError::TooMany);
         }
-        let mut octets = [0; 8];
-        let _ = getrandom::fill(&mut octets); // a number among fifty; nothing is secret about it
-        let id = data_encoding::HEXLOWER.encode(&octets);
-        self.put(author, "alert.recipient.add", &id, recipient)
+        self.put(author, "alert.recipient.add", &new_id(), recipient)
     }
 
     /// Replaces a recipient. A secret that is not sent again stays, as long as it goes to the same place.
@@ -212,7 +261,8 @@ impl Alerts {
         let mut inner = self.lock();
         inner.recipients.remove(id);
         inner.outcomes.remove(id);
-        self.note_wanted(&inner);
+        drop(inner);
+        self.note_wanted();
         Ok(())
     }
 
@@ -246,9 +296,8 @@ impl Alerts {
         changes.put(&RECIPIENTS, id, &recipient);
         changes.audit(author.entry(action, &recipient.name, None, serde_json::to_value(&shown).ok()));
         self.store.commit(changes)?;
-        let mut inner = self.lock();
-        inner.recipients.insert(id.to_owned(), recipient);
-        self.note_wanted(&inner);
+        self.lock().recipients.insert(id.to_owned(), recipient);
+        self.note_wanted();
         Ok(shown)
     }
 
@@ -257,24 +306,36 @@ impl Alerts {
         found.ok_or_else(|| AlertError::Missing(id.to_owned()))
     }
 
-    fn note_wanted(&self, inner: &Inner) {
-        let about = inner
-            .recipients
-            .values()
-            .flat_map(|one| one.about.iter().cloned());
+    fn note_wanted(&self) {
+        let inner = self.lock();
+        let recipients = inner.recipients.values();
+        let about = recipients.flat_map(|one| one.about.iter().cloned());
+        let about = about.chain(self.push.about());
         self.wanted.store(Arc::new(about.collect()));
     }
 
     fn note_outcome(&self, id: &str, outcome: &Result<(), SendError>) {
-        let mut inner = self.lock();
-        let held = inner.outcomes.entry(id.to_owned()).or_default();
-        match outcome {
-            Ok(()) => {
-                held.sent_at = Some(Timestamp::now());
-                held.error = None;
-            }
-            Err(error) => held.error = Some(error.to_string()),
-        }
+        self.lock()
+            .outcomes
+            .entry(id.to_owned())
+            .or_default()
+            .note(outcome);
+    }
+
+    /// Everybody who is told, with ids. Browsers of accounts that are gone are among them, and hear of nothing.
+    fn listeners(&self) -> Vec<(String, Listener)> {
+        let inner = self.lock();
+        let recipients = inner.recipients.iter();
+        let recipients = recipients.map(|(id, one)| (id.clone(), Listener::Recipient(one.clone())));
+        let browsers = self.push.all().into_iter();
+        let browsers = browsers.map(|(id, one)| (id, Listener::Browser(Box::new(one))));
+        recipients.chain(browsers).collect()
+    }
+
+    fn listener(&self, id: &str) -> Option<Listener> {
+        let browser = || self.push.one(id).map(|one| Listener::Browser(Box::new(one)));
+        let recipient = self.recipient(id).ok().map(Listener::Recipient);
+        recipient.or_else(browser)
     }
 
     /// Keeps what was sent, for those who look later.
@@ -299,4 +360,11 @@ impl Alerts {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// An id of somebody who is told: a number among few; nothing is secret about it.
+fn new_id() -> String {
+    let mut octets = [0; 8];
+    let _ = getrandom::fill(&mut octets);
+    data_encoding::HEXLOWER.encode(&octets)
 }

@@ -7,12 +7,17 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::mpsc::Receiver;
 
-use super::{Alert, Alerts, Recipient, Signal, text, ways};
+use super::ways::SendError;
+use super::{Alert, Alerts, Listener, Signal, text, ways};
 
 /// How often it is looked whether something is due.
 const LOOK: Duration = Duration::from_secs(5);
 /// How long until what did not arrive is tried again, each time.
 const AGAIN: [u64; 5] = [60, 300, 900, 3600, 6 * 3600];
+/// A browser is tried again after this at the latest, unless its push service wants to be left alone for longer.
+const BROWSER_AGAIN: u64 = 3600;
+/// Browsers that are sent to at the same time.
+const AT_ONCE: usize = 8;
 /// How long it is tried.
 const GIVEN_UP: Duration = Duration::from_secs(24 * 3600);
 /// Devices that an alert names.
@@ -28,7 +33,39 @@ struct Held {
     problem: String,
 }
 
-/// Recipient, kind, profile.
+impl Listener {
+    /// What it is called in the list of what was sent.
+    fn name(&self, alerts: &Alerts) -> String {
+        match self {
+            Self::Recipient(one) => one.name.clone(),
+            Self::Browser(one) => {
+                let user = alerts.push.accounts.user(one.user());
+                user.map(|user| user.name).unwrap_or_default()
+            }
+        }
+    }
+
+    fn quiet(&self) -> Duration {
+        let minutes = match self {
+            Self::Recipient(one) => one.digest_minutes,
+            Self::Browser(one) => one.choice().digest_minutes,
+        };
+        Duration::from_secs(u64::from(minutes) * 60)
+    }
+
+    /// Whether it is told of this: what was asked for, and what may be seen now.
+    fn wants(&self, alerts: &Alerts, about: &str, profile: &str) -> bool {
+        match self {
+            Self::Recipient(one) => one.wants(about, profile),
+            Self::Browser(one) => {
+                one.choice().about.iter().any(|wanted| wanted == about)
+                    && alerts.may_hear(one.user(), profile)
+            }
+        }
+    }
+}
+
+/// Who, kind, profile.
 type Key = (String, String, String);
 
 /// Gathers signals into alerts.
@@ -46,9 +83,8 @@ impl Gathered {
         held.problem.clone_from(&signal.problem);
     }
 
-    /// What is due for a recipient now: what happened, and was not told of for as long as the recipient says.
-    fn due(&mut self, id: &str, recipient: &Recipient, now: Instant) -> Vec<Alert> {
-        let quiet = Duration::from_secs(u64::from(recipient.digest_minutes) * 60);
+    /// What is due for somebody now: what happened, and was not told of for as long as the listener says.
+    fn due(&mut self, id: &str, (to, quiet): (&str, Duration), now: Instant) -> Vec<Alert> {
         let mut due = Vec::new();
         for ((of, about, profile), held) in &mut self.0 {
             let silent = held.told.is_none_or(|told| now.duration_since(told) >= quiet);
@@ -62,7 +98,7 @@ impl Gathered {
                 devices: std::mem::take(&mut held.devices).into_iter().collect(),
                 count: std::mem::take(&mut held.count),
                 problem: std::mem::take(&mut held.problem),
-                to: recipient.name.clone(),
+                to: to.to_owned(),
             });
             held.told = Some(now);
         }
@@ -77,20 +113,25 @@ impl Gathered {
     }
 }
 
-/// Alerts that did not arrive.
+/// Alerts for somebody: on their way, or late.
 #[derive(Debug)]
-struct Late {
+struct Letter {
     id: String,
+    listener: Listener,
     alerts: Vec<Alert>,
+    /// When it was tried first.
     first: Instant,
+    /// When it is to be tried.
     next: Instant,
     tries: usize,
+    /// Whether nothing else is to be sent there before.
+    alone: bool,
 }
 
 /// Sends what arrives, until the task is ended.
 pub(super) async fn serve(alerts: Arc<Alerts>, mut arriving: Receiver<Signal>) {
     let mut gathered = Gathered::default();
-    let mut late: Vec<Late> = Vec::new();
+    let mut late: Vec<Letter> = Vec::new();
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -101,79 +142,142 @@ pub(super) async fn serve(alerts: Arc<Alerts>, mut arriving: Receiver<Signal>) {
                 while let Ok(signal) = arriving.try_recv() {
                     signals.push(signal);
                 }
-                for (id, recipient) in recipients(&alerts) {
-                    for signal in signals.iter().filter(|one| recipient.wants(&one.about, &one.profile)) {
+                for (id, listener) in alerts.listeners() {
+                    for signal in signals.iter().filter(|one| listener.wants(&alerts, &one.about, &one.profile)) {
                         gathered.take(&id, signal);
                     }
                 }
             }
-            _ = look.tick() => gathered.tidy(Instant::now()),
-        }
-        for (id, recipient) in recipients(&alerts) {
-            let due = gathered.due(&id, &recipient, Instant::now());
-            if !due.is_empty() {
-                alerts.keep(&due);
-                late.extend(send(&alerts, &id, &recipient, due, None).await);
+            _ = look.tick() => {
+                gathered.tidy(Instant::now());
+                if let Err(error) = alerts.tidy_browsers() {
+                    tracing::warn!(%error, "browsers of accounts that are gone are not forgotten");
+                }
             }
         }
-        late = try_again(&alerts, late).await;
+        let mut letters = write(&alerts, &mut gathered, &late);
+        keep(&alerts, &letters);
+        let now = Instant::now();
+        let (due, waiting): (Vec<_>, Vec<_>) = late.into_iter().partition(|letter| letter.next <= now);
+        letters.extend(due.into_iter().filter_map(|letter| {
+            let listener = alerts.listener(&letter.id)?; // `None`: removed meanwhile
+            Some(Letter { listener, ..letter })
+        }));
+        late = waiting;
+        late.extend(send_all(&alerts, letters).await);
     }
 }
 
-fn recipients(alerts: &Alerts) -> Vec<(String, Recipient)> {
-    let inner = alerts.lock();
-    inner
-        .recipients
-        .iter()
-        .map(|(id, one)| (id.clone(), one.clone()))
-        .collect()
+/// What is due, for everybody who does not want to be left alone.
+fn write(alerts: &Alerts, gathered: &mut Gathered, late: &[Letter]) -> Vec<Letter> {
+    let now = Instant::now();
+    let mut letters = Vec::new();
+    for (id, listener) in alerts.listeners() {
+        if late.iter().any(|one| one.id == id && one.alone) {
+            continue;
+        }
+        let due = gathered.due(&id, (&listener.name(alerts), listener.quiet()), now);
+        if !due.is_empty() {
+            letters.push(Letter {
+                id,
+                listener,
+                alerts: due,
+                first: now,
+                next: now,
+                tries: 0,
+                alone: false,
+            });
+        }
+    }
+    letters
 }
 
-/// Sends alerts; gives them back where they did not arrive.
-async fn send(
-    alerts: &Alerts,
-    id: &str,
-    recipient: &Recipient,
-    due: Vec<Alert>,
-    before: Option<(Instant, usize)>,
-) -> Option<Late> {
-    let message = text::message(recipient.language, due);
-    let outcome = ways::send(&alerts.http, recipient, &message).await;
-    alerts.note_outcome(id, &outcome);
-    let error = outcome.err()?;
-    tracing::warn!(recipient = recipient.name, %error, "an alert did not arrive");
+/// Keeps what is sent, for those who look later: of browsers of the same user once.
+fn keep(alerts: &Alerts, letters: &[Letter]) {
+    let mut kept: Vec<Alert> = Vec::new();
+    for letter in letters {
+        let browser = matches!(letter.listener, Listener::Browser(_));
+        for alert in &letter.alerts {
+            let same = |other: &Alert| {
+                (&other.about, &other.profile, &other.to) == (&alert.about, &alert.profile, &alert.to)
+            };
+            if !browser || !kept.iter().any(same) {
+                kept.push(alert.clone());
+            }
+        }
+    }
+    if !kept.is_empty() {
+        alerts.keep(&kept);
+    }
+}
+
+/// Sends letters, a few at a time; gives those back that did not arrive and are to be tried again.
+async fn send_all(alerts: &Arc<Alerts>, letters: Vec<Letter>) -> Vec<Letter> {
+    let mut late = Vec::new();
+    let mut under_way = tokio::task::JoinSet::new();
+    for letter in letters {
+        if under_way.len() >= AT_ONCE {
+            late.extend(under_way.join_next().await.and_then(Result::ok).flatten());
+        }
+        let alerts = alerts.clone();
+        under_way.spawn(async move { send(&alerts, letter).await });
+    }
+    while let Some(done) = under_way.join_next().await {
+        late.extend(done.ok().flatten());
+    }
+    late
+}
+
+async fn send(alerts: &Alerts, mut letter: Letter) -> Option<Letter> {
+    let error = match &letter.listener {
+        Listener::Recipient(recipient) => {
+            let message = text::message(recipient.language, letter.alerts.clone());
+            let outcome = ways::send(&alerts.http, recipient, &message).await;
+            alerts.note_outcome(&letter.id, &outcome);
+            outcome.err()?
+        }
+        Listener::Browser(browser) => {
+            // What its user may not see any more is not sent late either.
+            letter
+                .alerts
+                .retain(|alert| alerts.may_hear(browser.user(), &alert.profile));
+            if letter.alerts.is_empty() {
+                return None;
+            }
+            let outcome = alerts.push(browser, &letter.alerts).await;
+            alerts.note_push(&letter.id, &outcome);
+            outcome.err()?
+        }
+    };
+    let name = letter.listener.name(alerts);
+    tracing::warn!(recipient = name, %error, "an alert did not arrive");
+    let pause = pause(&letter.listener, letter.tries, &error)?;
     let now = Instant::now();
-    let (first, tries) = before.unwrap_or((now, 0));
-    let pause = AGAIN.get(tries).or(AGAIN.last()).copied().unwrap_or(60);
-    (now.duration_since(first) < GIVEN_UP).then(|| Late {
-        id: id.to_owned(),
-        alerts: message.alerts,
-        first,
-        next: now + Duration::from_secs(pause),
-        tries: tries + 1,
+    (now.duration_since(letter.first) < GIVEN_UP).then(|| Letter {
+        next: now + pause,
+        tries: letter.tries + 1,
+        alone: matches!(error, SendError::Busy { .. }),
+        ..letter
     })
 }
 
-async fn try_again(alerts: &Alerts, late: Vec<Late>) -> Vec<Late> {
-    let mut left = Vec::new();
-    for one in late {
-        if one.next > Instant::now() {
-            left.push(one);
-            continue;
-        }
-        let Ok(recipient) = alerts.recipient(&one.id) else {
-            continue; // removed meanwhile
-        };
-        let before = Some((one.first, one.tries));
-        left.extend(send(alerts, &one.id, &recipient, one.alerts, before).await);
+/// For how long what did not arrive waits; `None`: it is of no use to try again.
+fn pause(listener: &Listener, tries: usize, error: &SendError) -> Option<Duration> {
+    let usual = AGAIN.get(tries).or(AGAIN.last()).copied().unwrap_or(60);
+    if matches!(listener, Listener::Recipient(_)) {
+        return Some(Duration::from_secs(usual));
     }
-    left
+    let usual = Duration::from_secs(usual.min(BROWSER_AGAIN));
+    match error {
+        SendError::Busy { after, .. } => Some(after.unwrap_or_default().max(usual)),
+        SendError::Unreached(_) => Some(usual),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alerts::{Language, Way};
 
     fn signal(profile: &str, device: &str) -> Signal {
         Signal {
@@ -186,34 +290,24 @@ mod tests {
 
     #[test]
     fn the_first_is_told_at_once_and_what_follows_comes_together_later() {
-        let recipient = Recipient {
-            name: "lead".to_owned(),
-            language: Language::En,
-            about: vec!["category:self-harm".to_owned()],
-            profiles: Vec::new(),
-            digest_minutes: 60,
-            way: Way::Webhook {
-                url: "https://a.example".to_owned(),
-                secret: None,
-            },
-        };
+        let recipient = ("lead", Duration::from_secs(3600));
         let mut gathered = Gathered::default();
         let begin = Instant::now();
         let minutes = |minutes: u64| begin + Duration::from_secs(minutes * 60);
         gathered.take("1", &signal("class-7a", "tablet 1"));
-        assert_eq!(gathered.due("1", &recipient, begin).len(), 1);
+        assert_eq!(gathered.due("1", recipient, begin).len(), 1);
         for device in ["tablet 1", "tablet 2", "tablet 2"] {
             gathered.take("1", &signal("class-7a", device));
         }
-        assert!(gathered.due("1", &recipient, minutes(59)).is_empty(), "not yet");
+        assert!(gathered.due("1", recipient, minutes(59)).is_empty(), "not yet");
         gathered.take("1", &signal("class-8b", "tablet 9"));
-        let other = gathered.due("1", &recipient, minutes(59));
+        let other = gathered.due("1", recipient, minutes(59));
         assert_eq!((other.len(), other[0].profile.as_str()), (1, "class-8b"));
-        let due = gathered.due("1", &recipient, minutes(60));
+        let due = gathered.due("1", recipient, minutes(60));
         assert_eq!((due.len(), due[0].count), (1, 3));
         assert_eq!(due[0].devices, ["tablet 1", "tablet 2"]);
         assert!(
-            gathered.due("1", &recipient, minutes(200)).is_empty(),
+            gathered.due("1", recipient, minutes(200)).is_empty(),
             "nothing happened since"
         );
         gathered.tidy(minutes(60 * 60));

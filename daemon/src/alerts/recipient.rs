@@ -33,7 +33,7 @@ pub struct Recipient {
     pub way: Way,
 }
 
-fn hour() -> u16 {
+pub(super) fn hour() -> u16 {
     60
 }
 
@@ -125,28 +125,43 @@ pub struct WrongRecipient {
     reason: String,
 }
 
-fn wrong(field: &'static str, reason: impl Into<String>) -> WrongRecipient {
+pub(super) fn wrong(field: &'static str, reason: impl Into<String>) -> WrongRecipient {
     WrongRecipient {
         field,
         reason: reason.into(),
     }
 }
 
+pub(super) fn check_name(name: &str) -> Result<(), WrongRecipient> {
+    if name.trim().is_empty() || name.chars().count() > 100 {
+        return Err(wrong("name", "1 to 100 characters"));
+    }
+    Ok(())
+}
+
+pub(super) fn check_digest(minutes: u16) -> Result<(), WrongRecipient> {
+    if (5..=1440).contains(&minutes) {
+        return Ok(());
+    }
+    Err(wrong("digest_minutes", "5 to 1440"))
+}
+
+pub(super) fn check_about(about: &[String]) -> Result<(), WrongRecipient> {
+    let known = |about: &String| {
+        about == "danger" || about == "gateway" || about.strip_prefix("category:").is_some_and(is_id)
+    };
+    if about.is_empty() || about.len() > 64 || !about.iter().all(known) {
+        return Err(wrong("about", "expected category:ID, danger or gateway"));
+    }
+    Ok(())
+}
+
 impl Recipient {
     /// Whether it is possible so.
     pub(super) fn check(&self) -> Result<(), WrongRecipient> {
-        if self.name.trim().is_empty() || self.name.chars().count() > 100 {
-            return Err(wrong("name", "1 to 100 characters"));
-        }
-        if !(5..=1440).contains(&self.digest_minutes) {
-            return Err(wrong("digest_minutes", "5 to 1440"));
-        }
-        let known = |about: &String| {
-            about == "danger" || about == "gateway" || about.strip_prefix("category:").is_some_and(is_id)
-        };
-        if self.about.is_empty() || self.about.len() > 64 || !self.about.iter().all(known) {
-            return Err(wrong("about", "expected category:ID, danger or gateway"));
-        }
+        check_name(&self.name)?;
+        check_digest(self.digest_minutes)?;
+        check_about(&self.about)?;
         if self.profiles.len() > 256 {
             return Err(wrong("profiles", "up to 256"));
         }

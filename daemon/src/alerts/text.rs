@@ -3,6 +3,7 @@
 use isigurt_blocklists::data;
 use serde::Serialize;
 
+use super::push::Detail;
 use super::{Alert, Language};
 
 /// A message, for people and for programs.
@@ -74,6 +75,78 @@ pub(super) fn test(language: Language) -> Message {
     }
 }
 
+/// What the service worker shows (`webui/public/sw.js`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Notice {
+    /// Form of this document.
+    version: u8,
+    title: &'static str,
+    body: String,
+    lang: Language,
+    /// The page that it opens.
+    url: &'static str,
+    /// A later one of the same takes its place.
+    tag: &'static str,
+    /// Whether somebody may be in danger.
+    pub(super) urgent: bool,
+}
+
+/// Letters of a notification; screens show fewer.
+const SHOWN: usize = 400;
+
+/// The notification of alerts that are sent together.
+pub(super) fn notice(language: Language, detail: Detail, alerts: &[Alert]) -> Notice {
+    let only = |about: &str| alerts.iter().all(|alert| alert.about == about);
+    let lines: Vec<String> = match detail {
+        Detail::Nothing => vec![
+            match language {
+                Language::Sq => "Diçka kërkon vëmendjen tuaj. Hapeni për ta parë.",
+                Language::En => "Something needs your look. Open it to see what.",
+            }
+            .to_owned(),
+        ],
+        Detail::Kind => alerts
+            .iter()
+            .map(|alert| counted(language, kind(language, alert), alert.count))
+            .collect(),
+        Detail::Whose => alerts.iter().map(|alert| line(language, alert)).collect(),
+    };
+    Notice {
+        version: 1,
+        title: "iSigurt",
+        body: lines.join("\n").chars().take(SHOWN).collect(),
+        lang: language,
+        url: if only("gateway") {
+            "/system"
+        } else if only("danger") {
+            "/"
+        } else {
+            "/activity?verdict=blocked"
+        },
+        tag: "alert",
+        urgent: alerts
+            .iter()
+            .any(|alert| matches!(alert.about.as_str(), "danger" | "category:self-harm")),
+    }
+}
+
+/// The notification of the test button.
+pub(super) fn test_notice(language: Language) -> Notice {
+    Notice {
+        version: 1,
+        title: "iSigurt",
+        body: match language {
+            Language::Sq => "Kjo është një provë. Njoftimet e portës do të shfaqen kështu.",
+            Language::En => "This is a test. Notifications of the gateway will look like this.",
+        }
+        .to_owned(),
+        lang: language,
+        url: "/account",
+        tag: "test",
+        urgent: false,
+    }
+}
+
 /// What an alert is about, in words.
 fn kind(language: Language, alert: &Alert) -> String {
     match (language, alert.about.as_str()) {
@@ -111,16 +184,54 @@ fn line(language: Language, alert: &Alert) -> String {
     } else {
         format!("{} ({devices})", alert.profile)
     };
-    match (language, alert.count) {
-        (_, 0 | 1) => format!("{whose}: {what}"),
-        (Language::Sq, count) => format!("{whose}: {what}, {count} herë"),
-        (Language::En, count) => format!("{whose}: {what}, {count} times"),
+    counted(language, format!("{whose}: {what}"), alert.count)
+}
+
+fn counted(language: Language, what: String, count: u32) -> String {
+    match (language, count) {
+        (_, 0 | 1) => what,
+        (Language::Sq, count) => format!("{what}, {count} herë"),
+        (Language::En, count) => format!("{what}, {count} times"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_notification_shows_as_much_as_its_user_chose_and_never_more() {
+        let alert = |about: &str, profile: &str| Alert {
+            at: jiff::Timestamp::UNIX_EPOCH,
+            about: about.to_owned(),
+            profile: profile.to_owned(),
+            devices: vec!["Era's tablet".to_owned()],
+            count: 4,
+            problem: String::new(),
+            to: "Ana".to_owned(),
+        };
+        let harm = alert("category:self-harm", "Era");
+        let shown = |language, detail| notice(language, detail, std::slice::from_ref(&harm)).body;
+        for (language, nothing) in [(Language::Sq, "Diçka kërkon"), (Language::En, "Something needs")] {
+            let little = shown(language, Detail::Nothing);
+            assert!(little.starts_with(nothing), "{little}");
+            assert!(!little.contains("Era"), "{little}");
+            let kind = shown(language, Detail::Kind);
+            assert!(
+                !kind.contains("Era") && kind.contains('4') && kind != little,
+                "{kind}"
+            );
+            let whose = shown(language, Detail::Whose);
+            assert!(whose.contains("Era's tablet"), "{whose}");
+        }
+        let many = vec![harm.clone(); 100];
+        assert!(notice(Language::En, Detail::Whose, &many).body.chars().count() <= SHOWN);
+        assert!(notice(Language::En, Detail::Nothing, &many).urgent);
+        let opens = |alerts: &[Alert]| notice(Language::En, Detail::Nothing, alerts).url;
+        assert_eq!(opens(&[alert("gateway", "")]), "/system");
+        assert_eq!(opens(&[alert("danger", "")]), "/");
+        assert_eq!(opens(&[alert("danger", ""), harm]), "/activity?verdict=blocked");
+    }
 
     #[test]
     fn a_message_says_what_happened_on_whose_device_in_the_recipients_language() {

@@ -34,11 +34,35 @@ pub enum SendError {
         reason: String,
     },
     /// The message cannot be made.
-    #[error("the mail cannot be made: {0}; check the addresses")]
+    #[error("the message cannot be made: {0}")]
     Made(String),
     /// The server was not reached.
     #[error(transparent)]
     Http(#[from] HttpError),
+    /// The push service was not reached.
+    #[error("{0}")]
+    Unreached(String),
+    /// The browser is gone at its push service: it is told no more.
+    #[error("{0} knows this device no more; turn notifications on there again")]
+    Gone(String),
+    /// The push service has too much to do.
+    #[error("{place} answers {status} and is left alone for a while")]
+    Busy {
+        /// Which.
+        place: String,
+        /// Its status.
+        status: u16,
+        /// For how long, if it says so.
+        after: Option<Duration>,
+    },
+    /// The push service does not take this gateway's messages.
+    #[error("{place} answers {status}; check the gateway's clock, then turn notifications off and on there")]
+    Unwelcome {
+        /// Which.
+        place: String,
+        /// Its status.
+        status: u16,
+    },
     /// It answered, but did not take it.
     #[error("{place} answers {status}; check the address and the secret")]
     Refused {
@@ -129,7 +153,11 @@ async fn mail(way: &Way, message: &Message) -> Result<(), SendError> {
     else {
         return Ok(());
     };
-    let mailbox = |address: &str| address.parse().map_err(|_| SendError::Made(address.to_owned()));
+    let mailbox = |address: &str| {
+        address
+            .parse()
+            .map_err(|_| SendError::Made(format!("{address} is no address")))
+    };
     let letter = lettre::Message::builder()
         .from(mailbox(from)?)
         .to(mailbox(to)?)

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 
 use super::now;
+use crate::accounts::Accounts;
+use crate::alerts::{Alerts, push};
 use crate::config::{self, Config};
 use crate::dns::engine::Engine;
 use crate::dns::lookup::OwnUpstreams;
 use crate::http::{self, HttpError};
 use crate::status::Watch;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::sync::worker::Worker;
 use crate::sync::{Keeper, Loading, Rules, SyncError};
 use crate::web;
@@ -48,6 +50,21 @@ pub(super) fn http(config: &Config, engine: &Arc<Engine>) -> Result<http::Client
     };
     let lookup: Arc<dyn http::Lookup> = Arc::new(OwnUpstreams(engine.clone()));
     http::Client::new(&settings, &lookup)
+}
+
+/// Alerts, and the way to browsers that the configuration allows.
+pub(super) fn alerts(
+    config: &Config,
+    store: &Store,
+    http: &http::Client,
+    accounts: &Arc<Accounts>,
+) -> Result<Arc<Alerts>, StoreError> {
+    let config::Push { contact, private } = &config.push;
+    let settings = push::Settings {
+        contact: contact.clone(),
+        private: *private,
+    };
+    Alerts::open(store.clone(), http.clone(), accounts.clone(), settings)
 }
 
 /// Starts what keeps lists fresh, and what shows how that goes.

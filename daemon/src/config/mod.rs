@@ -6,6 +6,7 @@
 mod dns;
 mod oidc;
 mod problem;
+mod push;
 mod value;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -23,6 +24,7 @@ pub use dns::{Cache, Dns, Dnssec, RateLimit, Strategy, Tls, Upstream, Zone};
 pub use oidc::{Issuer, Oidc, RoleName, VouchedRole};
 pub(crate) use problem::nearest;
 pub use problem::{Problem, Warning};
+pub use push::Push;
 pub use value::{ClientNet, LocalRecord, Scheme, Server, Source, Span};
 
 /// The file that is read where none is named.
@@ -48,6 +50,8 @@ pub struct Config {
     pub web: Web,
     /// How the gateway goes out for lists and to the platform.
     pub http: Http,
+    /// Notifications on browsers.
+    pub push: Push,
     /// The query log.
     pub log: Log,
     /// Metrics for Prometheus.
@@ -221,6 +225,7 @@ impl Default for Config {
             platform: None,
             web: Web::default(),
             http: Http::default(),
+            push: Push::default(),
             log: Log::default(),
             metrics: None,
             firewall: Firewall::default(),
@@ -358,6 +363,7 @@ impl Config {
         }
         self.validate_tls()?;
         self.validate_way_out()?;
+        self.push.validate()?;
         if let Some(oidc) = &self.web.oidc {
             oidc.validate()?;
         }

@@ -15,6 +15,11 @@ pub enum HttpError {
     /// Clear text out of the house.
     #[error("{0} is neither encrypted nor in a private network; use https://, or set [http] plain = true")]
     Plain(String),
+    /// A stranger's address that leads into the network.
+    #[error(
+        "{0} is in this network, or not encrypted; only https:// servers of the Internet are spoken to here"
+    )]
+    Inside(String),
     /// A redirect to clear text.
     #[error("{0} leads from https to http, which is not followed; name the https address")]
     Downgrade(String),
@@ -73,6 +78,9 @@ impl HttpError {
         let text = chain(&error);
         if let Some(plain) = text.find(super::names::PUBLIC).map(|_| Self::Plain(at.clone())) {
             return plain;
+        }
+        if text.contains(super::names::INSIDE) {
+            return Self::Inside(at);
         }
         if error.is_timeout() {
             Self::Slow(at)

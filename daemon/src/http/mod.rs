@@ -19,7 +19,7 @@ mod pace;
 mod tests;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::header::{self, HeaderMap, HeaderValue};
@@ -31,7 +31,7 @@ pub use error::{HttpError, shown};
 pub use names::{Addresses, Lookup, SystemLookup};
 pub use reqwest::Url;
 
-use names::Names;
+use names::{Names, Reach};
 use pace::Pace;
 
 /// Redirects that are followed.
@@ -69,6 +69,10 @@ impl Default for Settings {
 pub struct Client {
     secure: reqwest::Client,
     plain: reqwest::Client,
+    /// For addresses that strangers gave; made when the first is to be spoken to.
+    outside: Arc<OnceLock<Result<reqwest::Client, String>>>,
+    settings: Settings,
+    lookup: Arc<dyn Lookup>,
     plain_anywhere: bool,
     /// Why certificates cannot be checked: then only clear text works.
     untrusting: Option<String>,
@@ -125,41 +129,16 @@ impl Client {
     pub fn new(settings: &Settings, lookup: &Arc<dyn Lookup>) -> Result<Self, HttpError> {
         // A second one is refused, and the first is the same.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let authorities = match &settings.authorities {
-            Some(file) => {
-                let unusable = |why: String| HttpError::Authorities(file.clone(), why);
-                let pem = std::fs::read(file).map_err(|error| unusable(error.to_string()))?;
-                let found = reqwest::Certificate::from_pem_bundle(&pem)
-                    .map_err(|error| unusable(error.to_string()))?;
-                if found.is_empty() {
-                    return Err(unusable("there is no certificate in it".to_owned()));
-                }
-                found
-            }
-            None => Vec::new(),
-        };
-        let builder = |private_only: bool| -> Result<reqwest::ClientBuilder, HttpError> {
-            let names = Names::new(lookup.clone(), private_only);
-            let builder = reqwest::Client::builder()
-                .user_agent(concat!("isigurtd/", env!("CARGO_PKG_VERSION")))
-                .dns_resolver(Arc::new(names))
-                .redirect(reqwest::redirect::Policy::none())
-                .referer(false)
-                .connect_timeout(settings.patience.min(Duration::from_secs(10)))
-                .pool_max_idle_per_host(2)
-                .pool_idle_timeout(Duration::from_secs(120)); // longer than a poll: a new connection costs more than it
-            Ok(match &settings.proxy {
-                _ if private_only => builder.no_proxy(), // a proxy would look the name up, and could lead anywhere
-                Some(proxy) => builder.proxy(reqwest::Proxy::all(proxy).map_err(|_| HttpError::Proxy)?),
-                None => builder,
-            })
-        };
-        let trusting = builder(false)?.tls_certs_merge(authorities.clone()).build();
+        let authorities = authorities(settings)?;
+        let builder = |reach| builder(settings, lookup, reach);
+        let trusting = builder(Reach::Anywhere)?
+            .tls_certs_merge(authorities.clone())
+            .build();
         // A box without root certificates still speaks with its own servers.
         let (secure, untrusting) = match trusting {
             Ok(client) => (client, None),
             Err(error) => {
-                let own = builder(false)?.tls_certs_only(authorities.clone());
+                let own = builder(Reach::Anywhere)?.tls_certs_only(authorities.clone());
                 let reason = error::chain(&error.without_url());
                 (
                     own.build()
@@ -168,10 +147,18 @@ impl Client {
                 )
             }
         };
-        let plain = builder(!settings.plain)?.tls_certs_only(authorities).build();
+        let reach = if settings.plain {
+            Reach::Anywhere
+        } else {
+            Reach::Private
+        };
+        let plain = builder(reach)?.tls_certs_only(authorities).build();
         Ok(Self {
             secure,
             plain: plain.map_err(|error| HttpError::Client(error::chain(&error)))?,
+            outside: Arc::default(),
+            settings: settings.clone(),
+            lookup: lookup.clone(),
             plain_anywhere: settings.plain,
             untrusting,
             pace: Arc::new(Pace::new(settings.bandwidth)),
@@ -229,24 +216,61 @@ impl Client {
         request: axum::http::Request<Vec<u8>>,
         limits: Limits,
     ) -> Result<axum::http::Response<Vec<u8>>, HttpError> {
+        let url = target(&request)?;
+        self.send(self.client(&url)?, &url, request, limits).await
+    }
+
+    /// The same to an address that a stranger gave: encrypted, and never into a network of one's own, whatever its name leads to.
+    /// Where a proxy is configured the proxy looks names up, and says where they may lead.
+    pub async fn exchange_outside(
+        &self,
+        request: axum::http::Request<Vec<u8>>,
+        limits: Limits,
+    ) -> Result<axum::http::Response<Vec<u8>>, HttpError> {
+        let url = target(&request)?;
+        if !Self::is_outside(&url) {
+            return Err(HttpError::Inside(shown(&url)));
+        }
+        if let Some(reason) = &self.untrusting {
+            return Err(HttpError::NoRoots(reason.clone()));
+        }
+        let made = self.outside.get_or_init(|| {
+            let builder = builder(&self.settings, &self.lookup, Reach::Public)
+                .and_then(|builder| Ok(builder.tls_certs_merge(authorities(&self.settings)?)));
+            let builder = builder.map_err(|error| error.to_string())?;
+            builder.build().map_err(|error| error::chain(&error))
+        });
+        let client = made.as_ref().map_err(|error| HttpError::Client(error.clone()))?;
+        self.send(client, &url, request, limits).await
+    }
+
+    /// Whether an address may be one of the Internet's, as far as it says so itself.
+    pub fn is_outside(url: &Url) -> bool {
+        url.scheme() == "https" && url.has_host() && !names::is_inside(url)
+    }
+
+    async fn send(
+        &self,
+        client: &reqwest::Client,
+        url: &Url,
+        request: axum::http::Request<Vec<u8>>,
+        limits: Limits,
+    ) -> Result<axum::http::Response<Vec<u8>>, HttpError> {
         let (parts, body) = request.into_parts();
-        let text = parts.uri.to_string();
-        let url = Url::parse(&text).map_err(|error| HttpError::Url(error.to_string()))?;
-        let response = self
-            .client(&url)?
+        let response = client
             .request(parts.method, url.clone())
             .headers(parts.headers)
             .body(body);
-        let response = within(limits.total, &url, response.send()).await?;
+        let response = within(limits.total, url, response.send()).await?;
         let mut answer = axum::http::Response::builder().status(response.status());
         if let Some(headers) = answer.headers_mut() {
             headers.clone_from(response.headers());
         }
-        let body = Body::new(response, &url, limits, self.pace.clone())?;
+        let body = Body::new(response, url, limits, self.pace.clone())?;
         let body = body.whole().await?;
         answer
             .body(body)
-            .map_err(|_| HttpError::Broken(shown(&url), "an answer that makes no sense".to_owned()))
+            .map_err(|_| HttpError::Broken(shown(url), "an answer that makes no sense".to_owned()))
     }
 
     /// A GET over redirects.
@@ -295,6 +319,48 @@ impl Client {
             ))),
         }
     }
+}
+
+/// Certificates that are trusted beside the system's.
+fn authorities(settings: &Settings) -> Result<Vec<reqwest::Certificate>, HttpError> {
+    let Some(file) = &settings.authorities else {
+        return Ok(Vec::new());
+    };
+    let unusable = |why: String| HttpError::Authorities(file.clone(), why);
+    let pem = std::fs::read(file).map_err(|error| unusable(error.to_string()))?;
+    let found = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| unusable(error.to_string()))?;
+    if found.is_empty() {
+        return Err(unusable("there is no certificate in it".to_owned()));
+    }
+    Ok(found)
+}
+
+/// What all clients have in common.
+fn builder(
+    settings: &Settings,
+    lookup: &Arc<dyn Lookup>,
+    reach: Reach,
+) -> Result<reqwest::ClientBuilder, HttpError> {
+    let names = Names::new(lookup.clone(), reach);
+    let builder = reqwest::Client::builder()
+        .user_agent(concat!("isigurtd/", env!("CARGO_PKG_VERSION")))
+        .dns_resolver(Arc::new(names))
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .connect_timeout(settings.patience.min(Duration::from_secs(10)))
+        .pool_max_idle_per_host(2)
+        .pool_idle_timeout(Duration::from_secs(120)); // longer than a poll: a new connection costs more than it
+    Ok(match &settings.proxy {
+        _ if reach == Reach::Private => builder.no_proxy(), // a proxy would look the name up, and could lead anywhere
+        Some(proxy) => builder.proxy(reqwest::Proxy::all(proxy).map_err(|_| HttpError::Proxy)?),
+        None => builder,
+    })
+}
+
+/// Where a request goes.
+fn target(request: &axum::http::Request<Vec<u8>>) -> Result<Url, HttpError> {
+    let text = request.uri().to_string();
+    Url::parse(&text).map_err(|error| HttpError::Url(error.to_string()))
 }
 
 fn put(headers: &mut HeaderMap, name: header::HeaderName, value: Option<&str>) {

@@ -50,11 +50,14 @@ impl Disk {
             Ok((db, records))
         });
         match opened {
-            Ok((db, records)) => Ok(Self {
-                db,
-                records,
-                place: place.to_owned(),
-            }),
+            Ok((db, records)) => {
+                close_to_others(place);
+                Ok(Self {
+                    db,
+                    records,
+                    place: place.to_owned(),
+                })
+            }
             Err(StoreError::Io(sled::Error::Io(io))) if io.to_string().contains("could not acquire lock") => {
                 Err(StoreError::InUse(place.to_owned()))
             }
@@ -140,6 +143,15 @@ impl Backend for Disk {
 
     fn size(&self) -> u64 {
         size_of(&self.place)
+    }
+}
+
+/// Passwords' hashes, keys and tokens lie in there: sled makes its files for everybody to read.
+fn close_to_others(place: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let closed = std::fs::set_permissions(place, std::fs::Permissions::from_mode(0o700));
+    if let Err(error) = closed {
+        tracing::warn!(%error, folder = %place.display(), "others may read the state; close the folder to them");
     }
 }
 

@@ -32,7 +32,12 @@ export function browserCan(): boolean {
 
 /** What a passkey made on this device may be called. */
 export function deviceName(): string {
-  return DEVICES.find(([mark]) => mark.test(navigator.userAgent))?.[1] ?? '';
+  return deviceOf(navigator.userAgent);
+}
+
+/** The kind of device whose browser calls itself so. */
+export function deviceOf(agent: string): string {
+  return DEVICES.find(([mark]) => mark.test(agent))?.[1] ?? '';
 }
 
 /** Signs in; without a name the device says who it is. */

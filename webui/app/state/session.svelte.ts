@@ -62,8 +62,9 @@ function renew(): Promise<void> {
   return again;
 }
 
-/** Signs out, and forgets what is on the screen. */
+/** Signs out, ends notifications on this device, and forgets what is on the screen. */
 export async function signOut(): Promise<void> {
+  await import('./push').then((push) => push.turnOff()).catch(() => undefined); // signing out matters more
   await call('delete', '/session');
   location.assign('/');
 }

@@ -8,7 +8,7 @@ use utoipa_axum::routes;
 use super::access::{Action, Principal, Scope};
 use super::extract::{Body, Named};
 use super::problem::Problem;
-use crate::alerts::{Alert, AlertError, Recipient, Shown};
+use crate::alerts::{Alert, AlertError, Recipient, SendError, Shown, may_hear};
 use crate::web::Site;
 
 pub(super) fn router() -> OpenApiRouter<Site> {
@@ -23,10 +23,10 @@ impl From<AlertError> for Problem {
     fn from(error: AlertError) -> Self {
         let detail = error.to_string();
         match error {
-            AlertError::Missing(_) => Self::not_found(detail),
-            AlertError::TooMany => Self::conflict(detail),
+            AlertError::Missing(_) | AlertError::NoBrowser => Self::not_found(detail),
+            AlertError::TooMany | AlertError::TooManyBrowsers => Self::conflict(detail),
             AlertError::Wrong(wrong) => Self::unprocessable(detail).of_field(wrong.field),
-            AlertError::Store(_) => Self::unavailable(detail),
+            AlertError::Store(_) | AlertError::Key(_) => Self::unavailable(detail),
         }
     }
 }
@@ -107,7 +107,12 @@ async fn test(
     Named(id): Named,
 ) -> Result<StatusCode, Problem> {
     may(&principal)?;
-    match site.alerts.test(&id).await? {
+    tried(site.alerts.test(&id).await?)
+}
+
+/// The answer to a test.
+pub(super) fn tried(outcome: Result<(), SendError>) -> Result<StatusCode, Problem> {
+    match outcome {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
         Err(error) => Err(Problem::new(StatusCode::BAD_GATEWAY, error.to_string())),
     }
@@ -119,12 +124,6 @@ async fn test(
 async fn sent(State(site): State<Site>, principal: Principal) -> Result<axum::Json<Vec<Alert>>, Problem> {
     principal.require(Action::ReportRead, Scope::Reached)?;
     let mut alerts = site.alerts.sent();
-    alerts.retain(|alert| {
-        if alert.profile.is_empty() {
-            principal.may(Action::ReportRead, Scope::Gateway)
-        } else {
-            principal.may(Action::ReportRead, Scope::Profile(&alert.profile))
-        }
-    });
+    alerts.retain(|alert| may_hear(|action, scope| principal.may(action, scope), &alert.profile));
     Ok(axum::Json(alerts))
 }

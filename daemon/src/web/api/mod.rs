@@ -16,6 +16,7 @@ mod passkeys;
 mod policy;
 mod present;
 pub mod problem;
+mod push;
 mod queries;
 mod reports;
 mod second_step;
@@ -98,6 +99,7 @@ fn resources() -> (Router<Site>, utoipa::openapi::OpenApi) {
         .merge(queries::router())
         .merge(stats::router())
         .merge(alerts::router())
+        .merge(push::router())
         .merge(system::router())
         .merge(trail::router());
     let (router, mut description) = OpenApiRouter::with_openapi(Description::openapi())
