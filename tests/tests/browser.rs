@@ -174,6 +174,11 @@ fn an_account_gets_a_new_password_ends_its_sessions_and_has_a_second_step() {
 }
 
 #[test]
+fn staff_get_their_groups_and_cards_their_photos() {
+    with_ana("school");
+}
+
+#[test]
 fn nothing_is_lost_where_something_goes_wrong() {
     with_ana("trouble");
 }

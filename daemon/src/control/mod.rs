@@ -368,7 +368,7 @@ async fn update_lists(watch: &Watch, accept: Option<String>) -> Response {
     Response::Status(Box::new(watch.status()))
 }
 
-/// Puts a whole policy in force; accounts follow the profiles that it renames or leaves out.
+/// Puts a whole policy in force; photos and accounts follow the profiles that it renames or leaves out.
 async fn apply(watch: &Watch, accounts: &Arc<Accounts>, text: &str, dry_run: bool) -> Response {
     let before = watch.household().policy();
     let applied = match watch.household().apply(watch.engine(), text, dry_run) {
@@ -377,7 +377,11 @@ async fn apply(watch: &Watch, accounts: &Arc<Accounts>, text: &str, dry_run: boo
     };
     if !dry_run {
         let gone = policy::gone(&before, &watch.household().policy());
-        let follow = accounts.work(move |accounts| accounts.follow_profiles(&gone, &Author::console()));
+        let moved = watch.household().follow_photos(&Author::console(), &gone);
+        let follow = accounts.work(move |accounts| {
+            moved?;
+            accounts.follow_profiles(&gone, &Author::console())
+        });
         if let Err(error) = follow.await {
             let reason = format!("the policy is in force, but accounts were not told of it: {error}");
             return Response::Error { reason };

@@ -12,6 +12,8 @@ mod holidays;
 pub mod ical;
 mod import;
 mod moment;
+mod photos;
+mod picture;
 pub mod presets;
 mod requests;
 mod tables;
@@ -46,6 +48,8 @@ pub use gone::gone;
 pub use holidays::keep as keep_holidays;
 pub use import::Imported;
 pub use moment::While;
+pub use photos::{Photo, PhotoError};
+pub use picture::{LARGEST as LARGEST_PHOTO, WrongPicture};
 pub use requests::{Answer, Request, State as RequestState};
 pub use text::{copy, initial, offline, read};
 
@@ -90,6 +94,7 @@ impl Parts {
 #[derive(Debug)]
 pub struct Household {
     holidays: holidays::Holidays,
+    photos: photos::Photos,
     store: Store,
     hosts: SafeSearchHosts,
     inner: Mutex<Inner>,
@@ -173,6 +178,7 @@ impl Household {
         });
         Ok(Self {
             holidays: holidays::Holidays::default(),
+            photos: photos::Photos::open(&store).map_err(failed)?,
             hosts: hosts(),
             events: broadcast::channel(64).0,
             inner: Mutex::new(Inner {

@@ -7,6 +7,11 @@ import { has, hour, t, when, type Key } from './language.svelte';
 export type Standing = Answer<'get', '/present'>['profiles'][number];
 export type Pause = Answer<'get', '/moments'>['pauses'][number];
 
+/** Where the photo of somebody is, if there is one: another address for another photo. */
+export function photoOf(now: Standing | undefined): string | null {
+  return now?.photo ? `/api/v1/profiles/${encodeURIComponent(now.name)}/photo?${now.photo}` : null;
+}
+
 /** Whether a profile is a child's, or a group's of a school: neither adults nor everybody else's. */
 export function isChild(profile: Profile): boolean {
   return profile.age !== 'adult' && profile.age !== 'guest';

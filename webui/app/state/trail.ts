@@ -13,7 +13,7 @@ function thing(object: string): string {
 /** An act in words, such as "changed the profile Era"; one that has no words yet is told as it is kept. */
 export function deed(action: string, object: string): string {
   const key = `did.${action}`;
-  const what = /^(policy|pause|grant|bonus|backup)/.test(action) ? thing(object) : object;
+  const what = /^(policy|pause|grant|bonus|backup|photo)/.test(action) ? thing(object) : object;
   return has(key) ? t(key, { what }) : `${action}: ${object}`;
 }
 

@@ -13,6 +13,7 @@ mod lists;
 mod me;
 mod moments;
 mod passkeys;
+mod photos;
 mod policy;
 mod present;
 pub mod problem;
@@ -88,6 +89,7 @@ fn resources() -> (Router<Site>, utoipa::openapi::OpenApi) {
         .merge(passkeys::router())
         .merge(vouched::router())
         .merge(policy::router())
+        .merge(photos::router())
         .merge(devices::router())
         .merge(moments::router())
         .merge(me::router())
@@ -133,12 +135,13 @@ pub(super) fn router(site: Site) -> Router {
         .with_state(site)
 }
 
-/// Answers are for who asked, and for now.
+/// Answers are for who asked, and for now; a picture says itself for how long.
 async fn not_to_be_kept(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
+    let once = HeaderValue::from_static("no-store");
+    headers.entry(header::CACHE_CONTROL).or_insert(once);
     for (name, value) in [
-        (header::CACHE_CONTROL, "no-store"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (
             HeaderName::from_static("cross-origin-resource-policy"),

@@ -344,15 +344,16 @@ async fn remove_profile(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Has accounts follow profiles that were renamed or removed.
+/// Has photos and accounts follow profiles that were renamed or removed.
 async fn follow(
     site: &Site,
     principal: &Principal,
     gone: Vec<(String, Option<String>)>,
 ) -> Result<(), Problem> {
-    let author = principal.author();
-    let work = site
-        .accounts
-        .work(move |accounts| accounts.follow_profiles(&gone, &author));
+    let (author, watch) = (principal.author(), site.watch.clone());
+    let work = site.accounts.work(move |accounts| {
+        watch.household().follow_photos(&author, &gone)?;
+        accounts.follow_profiles(&gone, &author)
+    });
     Ok(work.await?)
 }

@@ -43,6 +43,8 @@ struct Situation {
     until: Option<Timestamp>,
     /// Minutes a day; of a profile those that its devices share.
     budgets: Vec<Budget>,
+    /// Of a profile with a photo: a word that changes with it.
+    photo: Option<String>,
 }
 
 /// How it stands with everybody.
@@ -80,11 +82,16 @@ async fn present(
         .profiles()
         .iter()
         .filter(|profile| principal.sees(&profile.name));
+    let household = site.watch.household();
+    let mut photos = household.photo_tags();
     let profiles = profiles.map(|profile| {
         let client = Client::of_profile(policy, holds, profile, minute);
-        now(&snapshot, profile.name.clone(), &client)
+        Situation {
+            photo: photos.remove(&profile.name),
+            ..now(&snapshot, profile.name.clone(), &client)
+        }
     });
-    let household = site.watch.household().policy();
+    let household = household.policy();
     let devices = household
         .device
         .iter()
@@ -107,6 +114,7 @@ fn now(snapshot: &Snapshot, name: String, client: &Client<'_>) -> Situation {
         because: because.map(|because| because.text(&snapshot.index, client.profile).to_owned()),
         until: client.standing.until,
         budgets: budgets(client),
+        photo: None,
     }
 }
 

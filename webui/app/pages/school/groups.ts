@@ -1,7 +1,11 @@
 // Groups of a school: profiles, with what belongs to them.
+import { get, type Answer } from '../../api/client';
 import type { components } from '../../api/schema';
+import { user } from '../../state/session.svelte';
 
-type Policy = components['schemas']['Policy'];
+type Policy = Pick<components['schemas']['Policy'], 'profile' | 'device'>;
+type Profiles = Answer<'get', '/profiles'>['items'];
+type Devices = Answer<'get', '/devices'>['items'];
 
 /** Names of schedules and calendars that exam mode makes begin so. */
 export const EXAM = 'exam ';
@@ -12,6 +16,23 @@ export interface Group {
   networks: string[];
   categories: number;
   exam: boolean;
+}
+
+/** Profiles and devices: all of them, or those that staff look after. */
+export async function reached(): Promise<Policy> {
+  if (user()?.role !== 'staff') return get('/policy');
+  const [profile, device]: [Profiles, Devices] = [[], []];
+  for (let offset: number | null = 0; offset !== null; ) {
+    const part: Answer<'get', '/profiles'> = await get('/profiles', { query: { limit: 1000, offset } });
+    profile.push(...part.items);
+    offset = part.next ?? null;
+  }
+  for (let offset: number | null = 0; offset !== null; ) {
+    const part: Answer<'get', '/devices'> = await get('/devices', { query: { limit: 1000, offset } });
+    device.push(...part.items);
+    offset = part.next ?? null;
+  }
+  return { profile, device };
 }
 
 /** The groups of a policy, in its order. */
