@@ -2,7 +2,7 @@
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,6 +16,8 @@ pub enum Reply {
     Page(u16, Vec<u8>),
     /// The file, but only its first octets; then the connection ends.
     Cut(usize),
+    /// What an honest server sends, range and tag included, but only the first octets of its body; then the connection ends.
+    Broken(usize),
     /// Octets without end.
     Endless,
     /// The file, octet by octet.
@@ -30,8 +32,8 @@ type Lies = Box<dyn Fn(&str) -> Option<Reply> + Send>;
 struct Shared {
     folder: Mutex<PathBuf>,
     lies: Mutex<Option<Lies>>,
-    /// Method and path of each request.
-    asked: Mutex<Vec<String>>,
+    /// Head of each request.
+    heads: Mutex<Vec<String>>,
     /// Octets of requests and of answers.
     octets: AtomicU64,
     ended: AtomicBool,
@@ -88,7 +90,13 @@ impl Mirror {
 
     /// Paths that were asked for.
     pub fn asked(&self) -> Vec<String> {
-        self.shared.asked.lock().unwrap().clone()
+        let heads = self.shared.heads.lock().unwrap();
+        heads.iter().map(|head| path(head).to_owned()).collect()
+    }
+
+    /// Heads of all requests so far.
+    pub fn heads(&self) -> Vec<String> {
+        self.shared.heads.lock().unwrap().clone()
     }
 
     /// Octets of all requests and answers so far, heads included.
@@ -118,9 +126,13 @@ impl Shared {
                 }
                 head.push_str(&line);
             }
-            self.octets.fetch_add(head.len() as u64, Ordering::Relaxed);
-            let path = head.split(' ').nth(1).unwrap_or("/").to_owned();
-            self.asked.lock().unwrap().push(path.clone());
+            let length = header(&head, "content-length").and_then(|length| length.parse().ok());
+            let mut body = vec![0; length.unwrap_or(0)];
+            from.read_exact(&mut body)?;
+            self.octets
+                .fetch_add((head.len() + body.len()) as u64, Ordering::Relaxed);
+            let path = path(&head).to_owned();
+            self.heads.lock().unwrap().push(head.clone());
             let reply = self.lies.lock().unwrap().as_ref().and_then(|lies| lies(&path));
             if !self.answer(&mut to, &head, &path, reply)? {
                 return Ok(());
@@ -144,6 +156,12 @@ impl Shared {
                 let file = file.unwrap_or_default();
                 let whole = plain(200, &file);
                 let end = whole.len() - file.len().saturating_sub(length);
+                self.send(to, &whole[..end]).map(|()| false)
+            }
+            Some(Reply::Broken(length)) => {
+                let whole = served(head, file.as_deref());
+                let body = whole.windows(4).position(|octets| octets == b"\r\n\r\n");
+                let end = body.map_or(0, |end| end + 4 + length).min(whole.len());
                 self.send(to, &whole[..end]).map(|()| false)
             }
             Some(Reply::Endless) => {
@@ -177,6 +195,18 @@ impl Shared {
     }
 }
 
+/// A header of a request.
+pub fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+    head.lines().find_map(|line| {
+        let (key, value) = line.split_once(": ")?;
+        key.eq_ignore_ascii_case(name).then(|| value.trim())
+    })
+}
+
+fn path(head: &str) -> &str {
+    head.split(' ').nth(1).unwrap_or("/")
+}
+
 fn plain(status: u16, body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let head = format!("HTTP/1.1 {status} S\r\ncontent-length: {length}\r\n\r\n");
@@ -195,14 +225,8 @@ fn served(head: &str, file: Option<&[u8]>) -> Vec<u8> {
         "server: mirror/1.0\r\ndate: Thu, 26 Nov 2026 02:00:00 GMT\r\nlast-modified: Thu, 26 Nov 2026 01:00:00 GMT\r\n\
          connection: keep-alive\r\netag: {tag}\r\n"
     );
-    let header = |name: &str| {
-        let mut lines = head.lines();
-        lines.find_map(|line| {
-            let (key, value) = line.split_once(": ")?;
-            key.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
-        })
-    };
-    if header("if-none-match").as_ref() == Some(&tag) {
+    let header = |name: &str| header(head, name);
+    if header("if-none-match") == Some(&*tag) {
         return format!("HTTP/1.1 304 Not Modified\r\n{common}\r\n").into_bytes();
     }
     let start = header("range")

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use ed25519_dalek::{Signer as _, SigningKey};
 use isigurt_blocklists::delta;
-use isigurt_wire::release::{CUSTOM, FORMAT, Publisher, SERVICE, Service, Target, Tier};
+use isigurt_wire::release::{CUSTOM, FORMAT, Publisher, ReportKey, SERVICE, Service, Target, Tier};
+use isigurt_wire::seal::{PrivateKey, SUITE};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
@@ -117,6 +118,23 @@ impl Repository {
         repository
     }
 
+    /// Tells of a platform that takes reports at `intake`, sealed to a new key whose other half nobody has.
+    pub fn take_reports(&mut self, intake: Option<String>) {
+        let public = PrivateKey::generate().unwrap().public().unwrap();
+        self.service = Some(Service {
+            format: FORMAT,
+            report_keys: vec![ReportKey {
+                id: public.id(),
+                suite: SUITE.to_owned(),
+                public: public.to_hex(),
+            }],
+            intake,
+            confirm: None,
+            confirm_keys: Vec::new(),
+            software: None,
+        });
+    }
+
     /// The folder to serve.
     pub fn path(&self) -> &Path {
         self.folder.path()
@@ -190,22 +208,12 @@ impl Repository {
         let version = before.last().map_or(1, |(version, _)| version + 1);
         before.push((version, text.as_bytes().to_vec()));
         let older = before.clone();
-        let publisher = match role {
-            Role::Mandatory => Publisher::Mandatory,
-            _ => Publisher::Categories,
-        };
         let about = |from: Option<u64>, unpacked: usize| Target {
-            format: FORMAT,
-            publisher,
-            list: list.to_owned(),
-            version,
             from,
             category: category.map(str::to_owned),
             tier,
-            entries: text.lines().filter(|line| !line.starts_with('#')).count() as u64,
-            octets: text.len() as u64,
             unpacked: unpacked as u64,
-            blake3: blake3::hash(text.as_bytes()).to_hex().to_string(),
+            ..about(role, list, version, text)
         };
         self.put(role, &about(None, text.len()), text.as_bytes());
         for (from, old) in older.iter().rev().skip(1) {
@@ -303,6 +311,26 @@ impl Repository {
         let body = json!({ "meta": { "snapshot.json": file(version, &text) } });
         let text = self.signed(Role::Timestamp, "timestamp", body, &self.keys[&Role::Timestamp]);
         write(&self.metadata("timestamp.json"), &text);
+    }
+}
+
+/// What is signed about a whole list in clear, without a category.
+pub fn about(role: Role, list: &str, version: u64, text: &str) -> Target {
+    Target {
+        format: FORMAT,
+        publisher: match role {
+            Role::Mandatory => Publisher::Mandatory,
+            _ => Publisher::Categories,
+        },
+        list: list.to_owned(),
+        version,
+        from: None,
+        category: None,
+        tier: Tier::Clear,
+        entries: text.lines().filter(|line| !line.starts_with('#')).count() as u64,
+        octets: text.len() as u64,
+        unpacked: text.len() as u64,
+        blake3: blake3::hash(text.as_bytes()).to_hex().to_string(),
     }
 }
 

@@ -17,7 +17,7 @@ use isigurt_blocklists::read::hashed::{HashKey, Offline};
 use isigurt_tests::{Mirror, Reply, Repository, Role};
 use isigurt_wire::confirm::{Confirmation, Question};
 use isigurt_wire::release::{Service, Software, Tier};
-use synced::{Synced, eventually, list};
+use synced::{Synced, ban, eventually, list};
 
 #[test]
 fn a_name_that_the_authority_publishes_is_blocked_and_one_that_it_withdraws_opens_again() {
@@ -104,14 +104,7 @@ fn hashed_lists_block_what_they_do_not_name_and_nothing_shows_what_stands_in_the
 #[test]
 fn a_poll_with_nothing_new_takes_less_than_a_kilobyte_on_the_wire() {
     let mut repository = Repository::new();
-    repository.list(
-        Role::Mandatory,
-        "abuse",
-        None,
-        Tier::Clear,
-        &list(&["banned.example"]),
-    );
-    repository.publish();
+    ban(&mut repository, &["banned.example"]);
     let synced = Synced::with(&repository, "");
     synced.blocks("banned.example");
     std::thread::sleep(Duration::from_secs(2)); // what came with the first load
@@ -138,14 +131,7 @@ fn a_poll_with_nothing_new_takes_less_than_a_kilobyte_on_the_wire() {
 #[test]
 fn a_start_without_network_enforces_what_was_verified_and_a_first_one_the_built_in_lists() {
     let mut repository = Repository::new();
-    repository.list(
-        Role::Mandatory,
-        "abuse",
-        None,
-        Tier::Clear,
-        &list(&["banned.example"]),
-    );
-    repository.publish();
+    ban(&mut repository, &["banned.example"]);
     let mut synced = Synced::with(&repository, "");
     synced.blocks("banned.example");
     synced.mirror.lie(|_| Some(Reply::Page(503, Vec::new())));
@@ -163,14 +149,7 @@ fn a_start_without_network_enforces_what_was_verified_and_a_first_one_the_built_
 fn status_lists_metrics_and_the_command_show_version_age_and_next_try() {
     let metrics = isigurt_tests::free_address();
     let mut repository = Repository::new();
-    repository.list(
-        Role::Mandatory,
-        "abuse",
-        None,
-        Tier::Clear,
-        &list(&["banned.example"]),
-    );
-    repository.publish();
+    ban(&mut repository, &["banned.example"]);
     let synced = Synced::with(&repository, &format!("[metrics]\nlisten = \"{metrics}\"\n"));
     synced.blocks("banned.example");
     let shown = synced.gateway.says(&["lists", "status"], true);

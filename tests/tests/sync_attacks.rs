@@ -14,9 +14,9 @@ mod synced;
 
 use std::time::Duration;
 
-use isigurt_tests::repository::key;
+use isigurt_tests::repository::{about, key};
 use isigurt_tests::{Reply, Repository, Role};
-use isigurt_wire::release::{Publisher, Target, Tier};
+use isigurt_wire::release::{Target, Tier};
 use synced::{Synced, eventually, list};
 
 const HTML: &[u8] = b"<!DOCTYPE html><html><body>Please log in</body></html>";
@@ -167,19 +167,7 @@ fn the_editors_cannot_publish_under_the_authoritys_name() {
     let mut repository = first();
     let synced = synced(&repository);
     let text = list(&["second.example"]);
-    let about = Target {
-        format: 1,
-        publisher: Publisher::Mandatory,
-        list: "abuse".to_owned(),
-        version: 9,
-        from: None,
-        category: None,
-        tier: Tier::Clear,
-        entries: 1,
-        octets: text.len() as u64,
-        unpacked: text.len() as u64,
-        blake3: blake3::hash(text.as_bytes()).to_hex().to_string(),
-    };
+    let about = about(Role::Mandatory, "abuse", 9, &text);
     repository.put(Role::Categories, &about, text.as_bytes());
     repository.publish();
     synced.says("problem: national platform");
@@ -329,17 +317,9 @@ fn deltas_that_do_not_fit_are_passed_over_for_the_full_list() {
     let mut octets = Vec::new();
     isigurt_blocklists::delta::diff(old.as_bytes(), new.as_bytes(), &mut octets).unwrap();
     let about = Target {
-        format: 1,
-        publisher: Publisher::Mandatory,
-        list: "abuse".to_owned(),
-        version: 2,
         from: Some(1),
-        category: None,
-        tier: Tier::Clear,
-        entries: 202,
-        octets: new.len() as u64,
         unpacked: octets.len() as u64,
-        blake3: blake3::hash(new.as_bytes()).to_hex().to_string(),
+        ..about(Role::Mandatory, "abuse", 2, &new)
     };
     repository.put(Role::Mandatory, &about, &octets);
     repository.publish();

@@ -4,7 +4,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use isigurt_tests::{Gateway, Mirror, Repository, Scripted, ask_tcp, ask_udp, has_address, query};
+use isigurt_tests::{Gateway, Mirror, Repository, Role, Scripted, ask_tcp, ask_udp, has_address, query};
+use isigurt_wire::release::Tier;
 
 /// A gateway, the mirror that it syncs with, and a name server that knows every name.
 pub(crate) struct Synced {
@@ -18,6 +19,12 @@ pub(crate) fn list(names: &[&str]) -> String {
     let mut lines: Vec<String> = names.iter().map(|name| format!("||{name}^\n")).collect();
     lines.sort();
     format!("# isigurt-list 1\n{}", lines.concat())
+}
+
+/// Publishes a mandatory list in clear that blocks these names.
+pub(crate) fn ban(repository: &mut Repository, names: &[&str]) {
+    repository.list(Role::Mandatory, "abuse", None, Tier::Clear, &list(names));
+    repository.publish();
 }
 
 /// Waits up to a minute: the index is built by a process of its own, on a machine that does other things too.
@@ -65,17 +72,28 @@ impl Synced {
             "[platform]\nurl = \"{}\"\nroot = \"{{dir}}/root.json\"\npoll = \"1s\"\n{rest}",
             mirror.url()
         );
-        Self::start(mirror, &platform, &[("root.json", &repository.root(root))])
+        Self::start(mirror, &platform, "", &[("root.json", &repository.root(root))])
+    }
+
+    /// Syncs with a platform at `url`, whose root is the file `root.json`; `http` goes into `[http]`.
+    pub(crate) fn from_url(mirror: Mirror, url: &str, http: &str, files: &[(&str, &str)]) -> Self {
+        let platform = format!("[platform]\nurl = \"{url}\"\nroot = \"{{dir}}/root.json\"\npoll = \"1s\"\n");
+        Self::start(mirror, &platform, http, files)
     }
 
     /// Without a platform.
     pub(crate) fn plain(mirror: Mirror, rest: &str) -> Self {
-        Self::start(mirror, rest, &[])
+        Self::over(mirror, rest, "")
     }
 
-    fn start(mirror: Mirror, rest: &str, files: &[(&str, &str)]) -> Self {
+    /// The same with these keys in `[http]`.
+    pub(crate) fn over(mirror: Mirror, rest: &str, http: &str) -> Self {
+        Self::start(mirror, rest, http, &[])
+    }
+
+    fn start(mirror: Mirror, rest: &str, http: &str, files: &[(&str, &str)]) -> Self {
         let upstream = Scripted::start(everything);
-        let rest = format!("{rest}\n[http]\npatience = \"2s\"\n");
+        let rest = format!("{rest}\n[http]\npatience = \"2s\"\n{http}\n");
         let gateway = Gateway::start(upstream.address, "", &rest, files);
         Self {
             gateway,
