@@ -148,6 +148,7 @@ impl App {
         let http = lists::http(config, &engine)?;
         let alerts = lists::alerts(config, &store, &http, &accounts)?;
         let keeper = Keeper::new(store.clone(), config.clone());
+        let (desk, delivery) = reports(&store, config, &keeper, &http);
         let listen_error = |what, error| refused(what, SocketAddr::from(([0, 0, 0, 0], 0)), error);
 
         let mut doors = Vec::new();
@@ -158,7 +159,7 @@ impl App {
             engine.clone(),
             household,
             dns.clone(),
-            (lists, keeper.clone()),
+            (lists, keeper.clone(), desk.clone()),
             files,
             sightings,
             certificates.clone(),
@@ -176,7 +177,6 @@ impl App {
                 stream(listener).map_err(|error| listen_error("DNS on", error))?,
             )));
         }
-        let (desk, delivery) = reports(&store, config, &keeper, &http);
         let site = web::Site {
             reports: desk.clone(),
             accounts: accounts.clone(),

@@ -21,6 +21,8 @@ use crate::sync::Newer;
 const ROOM: u64 = 256 << 20;
 /// Seconds after which a list is old.
 const OLD_S: i64 = 7 * 86_400;
+/// Seconds after which a report should have arrived.
+const WAITED_S: i64 = 86_400;
 /// Seconds since 1970 before which this program was not made: a clock that says less is wrong.
 const MADE_S: i64 = 1_764_000_000;
 
@@ -44,7 +46,7 @@ pub struct Finding {
     /// What those texts have holes for, such as `mib`.
     pub values: BTreeMap<String, String>,
     /// What was looked at: `daemon`, `clock`, `upstreams`, `lists`, `disk`, `cache`, `log`, `state`, `exposure`,
-    /// `version`.
+    /// `version`, `reports`.
     pub check: String,
     /// How it stands.
     pub standing: Standing,
@@ -85,6 +87,7 @@ impl Given<'_> {
                     cache(status),
                     log(status),
                     exposure(status),
+                    reports(status, self.now_s),
                 ]);
                 findings.extend(status.newer.as_ref().map(version));
                 findings.extend(status.problems.iter().map(|problem| {
@@ -153,6 +156,16 @@ impl Given<'_> {
             let found = "no rule is in force".to_owned();
             return bad("lists.none", found, "see `isigurtd lists status`");
         }
+        let unheard = status.lists.iter().filter(|list| list.last_error.is_some());
+        let age = unheard
+            .filter_map(|list| Some(self.now_s - list.checked_at?))
+            .max();
+        if let Some(age) = age.filter(|age| *age >= OLD_S) {
+            let days = age / 86_400;
+            let found = format!("nothing new came for {days} days: what was found since is not blocked here");
+            let advice = "mend the way to the servers now, then `isigurtd lists update`; `isigurtd lists status` has the reason";
+            return bad("lists.unheard", found, advice).with("days", &days);
+        }
         if failing > 0 {
             let found = format!(
                 "{failing} list(s) could not be brought up to date; the last good version is in force"
@@ -170,6 +183,26 @@ impl Given<'_> {
             _ => good("lists.fresh", format!("{} rules in force", status.rules)).with("rules", &status.rules),
         }
     }
+}
+
+/// Whether reports arrive.
+fn reports(status: &Status, now_s: i64) -> Finding {
+    let queue = &status.reports;
+    let Some(counted) = queue.counted() else {
+        return good("reports.none", "none waits for the national platform".to_owned());
+    };
+    let hours = queue.age_s(now_s) / 3_600;
+    let found = format!("{counted}, the oldest for {hours} hours");
+    let finding = if queue.age_s(now_s) >= WAITED_S {
+        let advice = "check the way to the platform (`isigurtd status` has the reason); who needs help now calls 116 111";
+        bad("reports.late", found, advice)
+    } else if queue.last_error.is_some() {
+        let advice = "nothing yet: delivery is tried again by itself";
+        look("reports.failing", found, advice)
+    } else {
+        good("reports.leaving", found)
+    };
+    finding.with("count", &queue.waiting).with("hours", &hours)
 }
 
 fn upstreams(status: &Status) -> Finding {
@@ -303,6 +336,7 @@ impl fmt::Display for Findings {
 mod tests {
     use super::*;
     use crate::dns::engine::Counts;
+    use crate::report::Queue;
 
     fn status() -> Status {
         Status {
@@ -319,6 +353,7 @@ mod tests {
             cache_octets: 0,
             lists: Vec::new(),
             newer: None,
+            reports: Queue::default(),
         }
     }
 
@@ -343,10 +378,28 @@ mod tests {
     fn each_check_says_what_to_do_where_something_is_wrong() {
         let now = 1_800_000_000;
         let well = status();
-        for check in ["daemon", "upstreams", "lists", "cache", "log", "exposure"] {
+        for check in [
+            "daemon",
+            "upstreams",
+            "lists",
+            "cache",
+            "log",
+            "exposure",
+            "reports",
+        ] {
             assert_eq!(standing(Ok(&well), check, now), Standing::Good, "{check}");
         }
         assert_eq!(standing(Ok(&well), "clock", 12), Standing::Bad, "1970");
+        for (hours, expected) in [(1, Standing::Look), (25, Standing::Bad)] {
+            let mut waiting = status();
+            waiting.reports = Queue {
+                waiting: 1,
+                oldest: jiff::Timestamp::from_second(now - hours * 3_600).ok(),
+                next_try: None,
+                last_error: Some("no network".to_owned()),
+            };
+            assert_eq!(standing(Ok(&waiting), "reports", now), expected, "{hours} hours");
+        }
         assert_eq!(
             standing(Err("nothing answers".to_owned()), "daemon", now),
             Standing::Bad

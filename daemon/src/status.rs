@@ -13,6 +13,7 @@ use crate::clients::sightings::{Sighting, Sightings};
 use crate::dns::engine::{Counts, Engine};
 use crate::explain::{self, Asking, Explanation, Whom};
 use crate::policy::Household;
+use crate::report::{Desk, Queue};
 use crate::sync::{Files, Keeper, ListStatus, Newer, Progress};
 use crate::tls::Certificates;
 
@@ -49,6 +50,9 @@ pub struct Status {
     /// The newer version of this program that the platform knows.
     #[serde(default)]
     pub newer: Option<Newer>,
+    /// Reports that wait for the platform.
+    #[serde(default)]
+    pub reports: Queue,
 }
 
 /// What the status is taken from.
@@ -63,6 +67,7 @@ pub struct Watch {
     sightings: Arc<Sightings>,
     certificates: Arc<Certificates>,
     keeper: Keeper,
+    desk: Arc<Desk>,
 }
 
 /// A device with its addresses.
@@ -144,6 +149,14 @@ fn platform_problem(platform: &Progress, now: i64) -> Option<String> {
     }
 }
 
+/// The same about reports that the platform did not take for a day.
+fn report_problem(reports: &Queue, now: i64) -> Option<String> {
+    let age = reports.age_s(now);
+    let counted = reports.counted().filter(|_| age >= DAY)?;
+    let why = reports.last_error.as_deref().unwrap_or("it was not tried yet");
+    Some(format!("{counted}, the oldest for {} hours: {why}", age / 3600))
+}
+
 /// Said of what was not refreshed for a day, and louder after a week.
 fn stale(age: i64) -> Option<String> {
     let days = age / DAY;
@@ -186,7 +199,7 @@ impl Watch {
         engine: Arc<Engine>,
         household: Household,
         listen: Vec<SocketAddr>,
-        (lists, keeper): (Vec<ListStatus>, Keeper),
+        (lists, keeper, desk): (Vec<ListStatus>, Keeper, Arc<Desk>),
         files: Files,
         sightings: Arc<Sightings>,
         certificates: Arc<Certificates>,
@@ -201,6 +214,7 @@ impl Watch {
             sightings,
             certificates,
             keeper,
+            desk,
         }
     }
 
@@ -365,6 +379,11 @@ impl Watch {
                 .and_then(|platform| platform_problem(&platform, now)),
         );
         problems.extend(lists.iter().filter_map(|list| list_problem(list, now)));
+        let reports = self.desk.queue().unwrap_or_else(|error| {
+            problems.push(format!("reports: {error}"));
+            Queue::default()
+        });
+        problems.extend(report_problem(&reports, now));
         if let Some(error) = self
             .reload_error
             .read()
@@ -399,6 +418,7 @@ impl Watch {
             cache_octets,
             lists,
             newer: self.keeper.newer(),
+            reports,
         }
     }
 }
@@ -458,6 +478,16 @@ impl fmt::Display for Status {
                 "  {} queries were not logged: too many at once",
                 self.log_lost
             )?;
+        }
+        if let (Some(counted), Some(oldest)) = (self.reports.counted(), self.reports.oldest) {
+            write!(out, "  {counted}, the oldest since {oldest}")?;
+            if let Some(next) = self.reports.next_try {
+                write!(out, ", next try {next}")?;
+            }
+            if let Some(error) = &self.reports.last_error {
+                write!(out, "\n    {error}")?;
+            }
+            writeln!(out)?;
         }
         for list in self.lists.iter().filter(|list| list.loaded_at.is_some()) {
             writeln!(out, "  {list}")?;

@@ -63,6 +63,13 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // Before anything is read that may be a report or a key.
+    if let Err(error) = isigurt_memory::keep_in() {
+        let _ = writeln!(
+            std::io::stderr(),
+            "isigurt-platform: a crash may write memory to the disk: {error}"
+        );
+    }
     let cli = Cli::parse();
     let done = match &cli.command {
         Command::Keygen { out, roles } => {

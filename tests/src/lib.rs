@@ -159,6 +159,16 @@ impl Gateway {
         self.child = launch_under(wrapper, &self.config, self.folder.path(), self.address);
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it has ended.
+    pub fn ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// What a command says; `well`: whether it must succeed.
     pub fn says(&self, arguments: &[&str], well: bool) -> String {
         let output = self.command(arguments);
@@ -214,7 +224,7 @@ impl Gateway {
 
     /// Waits for the end and gives the exit code.
     pub fn wait(&mut self) -> Option<i32> {
-        wait_for("the end", || self.child.try_wait().unwrap().is_some());
+        wait_for("the end", || self.ended());
         self.child.wait().unwrap().code()
     }
 

@@ -208,8 +208,8 @@ pub fn envelope(key: &PublicKey, kind: Kind, name: &str, note: Option<&str>) -> 
     let report = Report {
         format: FORMAT,
         kind,
-        name: name.to_owned(),
-        note: note.map(str::to_owned),
+        name: name.into(),
+        note: note.map(Into::into),
         contact: None,
         language: "sq".to_owned(),
         blocked_by: None,

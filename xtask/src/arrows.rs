@@ -28,15 +28,20 @@ const CRATES: &[(&str, &[&str])] = &[
     ("isigurt-blocklists", &[]),
     ("isigurt-core", &["isigurt-blocklists"]),
     ("isigurt-map", &[]),
+    ("isigurt-memory", &[]),
     ("isigurt-webui", &[]),
     ("isigurt-wire", &[]),
-    ("isigurt-platform", &["isigurt-blocklists", "isigurt-wire"]),
+    (
+        "isigurt-platform",
+        &["isigurt-blocklists", "isigurt-memory", "isigurt-wire"],
+    ),
     (
         "isigurtd",
         &[
             "isigurt-blocklists",
             "isigurt-core",
             "isigurt-map",
+            "isigurt-memory",
             "isigurt-udp",
             "isigurt-webui",
             "isigurt-wire",
@@ -63,8 +68,11 @@ const MODULES: &[(&str, &[&str])] = &[
     ("policy", &["clients", "config", "dns", "http", "store"]),
     ("alerts", &["accounts", "http", "store"]), // who may hear of what
     ("report", &["http", "store"]),             // knows nobody's queries
-    ("status", &["clients", "dns", "explain", "policy", "sync", "tls"]),
-    ("doctor", &["dns", "status"]),
+    (
+        "status",
+        &["clients", "dns", "explain", "policy", "report", "sync", "tls"],
+    ),
+    ("doctor", &["dns", "report", "status", "sync"]),
     (
         "control",
         &[

@@ -10,6 +10,11 @@ use crate::{cargo, step};
 const PROGRAMS: &[(&str, &str, &str)] = &[
     ("chromium", "chromium", "the web UI in a real browser"),
     ("dig", "bind9-dnsutils", "queries as an administrator makes them"),
+    (
+        "faketime",
+        "faketime",
+        "a gateway whose clock is in the test's hand",
+    ),
     ("ip", "iproute2", "addresses in a network namespace"),
     ("kdig", "knot-dnsutils", "queries by a second client"),
     (
@@ -27,6 +32,11 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
         "another resolver, whose answers ours are compared with",
     ),
     ("systemd-analyze", "systemd", "the units' sandbox"),
+    (
+        "tinyproxy",
+        "tinyproxy-bin",
+        "a real proxy on the way to the lists",
+    ),
 ];
 
 pub(crate) fn run(rest: &[String]) -> anyhow::Result<()> {

@@ -101,9 +101,10 @@ async fn worry(watch: Arc<Watch>, alerts: Arc<Alerts>) {
     loop {
         tokio::time::sleep(Duration::from_secs(60)).await;
         let now = watch.status().problems;
-        told.retain(|problem| now.contains(problem));
-        for problem in now.iter().filter(|problem| before.contains(problem)) {
-            if !told.contains(problem) {
+        told.retain(|problem| now.iter().any(|other| same(other, problem)));
+        for problem in &now {
+            let lasts = before.iter().any(|other| same(other, problem));
+            if lasts && !told.iter().any(|other| same(other, problem)) {
                 told.push(problem.clone());
                 alerts.tell(Signal {
                     about: "gateway".to_owned(),
@@ -115,6 +116,12 @@ async fn worry(watch: Arc<Watch>, alerts: Arc<Alerts>) {
         }
         before = now;
     }
+}
+
+/// Whether two problems are the same one, whose hours and counts go on.
+fn same(one: &str, other: &str) -> bool {
+    let letter = |octet: &u8| !octet.is_ascii_digit();
+    one.bytes().filter(letter).eq(other.bytes().filter(letter))
 }
 
 /// Notes each minute how the gateway fares.
@@ -164,5 +171,17 @@ async fn know(
         if changed.changed().await.is_err() {
             return; // the watcher has ended
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_that_lasts_for_hours_is_told_once_and_again_when_it_becomes_another() {
+        assert!(same("not refreshed for 26 hours", "not refreshed for 27 hours"));
+        assert!(!same("not refreshed for 26 hours", "NOT REFRESHED FOR 7 DAYS"));
+        assert!(!same("list a: gone", "list b: gone"));
     }
 }

@@ -128,6 +128,12 @@ enum Cache {
 
 /// Runs the command; errors go to standard error as one line.
 pub fn run(cli: &Cli) -> ExitCode {
+    // Before anything is read that may be a report, a password or a key.
+    if let Err(error) = isigurt_memory::keep_in() {
+        eprintln_line(&format!(
+            "isigurtd: a crash may write memory to the disk: {error}"
+        ));
+    }
     let outcome = match &cli.command {
         None | Some(Command::Run) => run::run(cli),
         Some(Command::Check) => check(cli),

@@ -61,10 +61,10 @@ fn ask(cli: &Cli, asked: Reports) -> Result<Response, String> {
 
 fn send(cli: &Cli, options: &Options) -> Result<(), String> {
     let draft = Draft {
-        name: options.name.clone().unwrap_or_default(),
+        name: options.name.clone().unwrap_or_default().into(),
         kind: options.kind.map(|kind| kind.to_string()).unwrap_or_default(),
-        note: options.note.clone(),
-        contact: options.contact.clone(),
+        note: options.note.clone().map(Into::into),
+        contact: options.contact.clone().map(Into::into),
         language: Some(options.language.clone()),
         blocked_by: None,
     };

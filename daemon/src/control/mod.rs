@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
+use zeroize::Zeroizing;
 
 use crate::accounts::{Accounts, UserView};
 use crate::explain::{Explanation, Whom};
@@ -253,7 +254,7 @@ pub async fn serve(listener: UnixListener, watch: Arc<Watch>, accounts: Arc<Acco
 
 async fn one(stream: UnixStream, watch: &Watch, accounts: &Arc<Accounts>, desk: &Desk) -> io::Result<()> {
     let (from, mut to) = stream.into_split();
-    let mut line = String::new();
+    let mut line = Zeroizing::new(String::new()); // may be a report
     BufReader::new(from.take(LARGEST)).read_line(&mut line).await?;
     let response = match serde_json::from_str(&line) {
         Ok(Request::Status) => Response::Status(Box::new(watch.status())),
@@ -344,7 +345,7 @@ async fn one(stream: UnixStream, watch: &Watch, accounts: &Arc<Accounts>, desk: 
             reason: error.to_string(),
         },
     };
-    let mut octets = serde_json::to_vec(&response)?;
+    let mut octets = Zeroizing::new(serde_json::to_vec(&response)?);
     octets.push(b'\n');
     to.write_all(&octets).await
 }

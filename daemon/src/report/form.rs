@@ -6,8 +6,10 @@ use std::fmt;
 
 use isigurt_blocklists::name::Name;
 use isigurt_wire::report::{CONTACT, FORMAT, Kind, NOTE, Report};
+use isigurt_wire::secret::Secret;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use zeroize::Zeroizing;
 
 use super::ReportError;
 
@@ -16,16 +18,19 @@ use super::ReportError;
 #[serde(deny_unknown_fields)]
 pub struct Draft {
     /// The site: a name, or an address pasted from the browser, of which only the name is taken.
-    pub name: String,
+    #[schema(value_type = String)]
+    pub name: Secret,
     /// `abuse-material`, `grooming`, `sextortion`, `bullying`, `violence`, `hate`, `gambling`, `fraud`,
     /// `wrongly-blocked` or `other`.
     pub kind: String,
     /// In their own words; up to 4,000 octets.
     #[serde(default)]
-    pub note: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub note: Option<Secret>,
     /// How they may be reached, if they want to be; up to 200 octets.
     #[serde(default)]
-    pub contact: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub contact: Option<Secret>,
     /// Language of the one who reports: `sq` (the default) or `en`.
     #[serde(default)]
     pub language: Option<String>,
@@ -58,7 +63,9 @@ impl Draft {
             note: text("note", self.note.as_deref(), NOTE)?,
             contact: text("contact", self.contact.as_deref(), CONTACT)?,
             language: language.to_owned(),
-            blocked_by: blocked_by.filter(|_| kind == Kind::WronglyBlocked),
+            blocked_by: blocked_by
+                .filter(|_| kind == Kind::WronglyBlocked)
+                .map(|list| list.to_string()),
         })
     }
 }
@@ -73,7 +80,7 @@ fn wrong(field: &'static str, what: String) -> ReportError {
 }
 
 /// The canonical name in a name or a URL.
-fn name(typed: &str) -> Result<String, ReportError> {
+fn name(typed: &str) -> Result<Secret, ReportError> {
     let expected = || {
         let what = "the name of a site is expected, such as example.org, or its address from the browser";
         wrong("name", what.to_owned())
@@ -107,17 +114,19 @@ fn name(typed: &str) -> Result<String, ReportError> {
         let what = "this name exists on your own network alone; nobody outside can look at it";
         return Err(wrong("name", what.to_owned()));
     }
-    Ok(name.to_string())
+    Ok(name.to_string().into())
 }
 
 /// A text without control characters but for new lines; `None` where nothing is left.
-fn text(field: &'static str, typed: Option<&str>, most: usize) -> Result<Option<String>, ReportError> {
+fn text(field: &'static str, typed: Option<&str>, most: usize) -> Result<Option<Secret>, ReportError> {
     let Some(typed) = typed else { return Ok(None) };
-    let clean: String = typed
-        .replace("\r\n", "\n")
-        .chars()
-        .filter(|character| !character.is_control() || matches!(character, '\n' | '\t'))
-        .collect();
+    // Never larger than what was typed, so that it does not move and leave a copy behind.
+    let mut clean = Zeroizing::new(String::with_capacity(typed.len()));
+    clean.extend(
+        typed
+            .chars()
+            .filter(|character| !character.is_control() || matches!(character, '\n' | '\t')),
+    );
     let clean = clean.trim();
     if clean.len() > most {
         return Err(wrong(
@@ -125,7 +134,7 @@ fn text(field: &'static str, typed: Option<&str>, most: usize) -> Result<Option<
             format!("it is too long; {most} octets at most are expected"),
         ));
     }
-    Ok((!clean.is_empty()).then(|| clean.to_owned()))
+    Ok((!clean.is_empty()).then(|| clean.into()))
 }
 
 #[cfg(test)]
@@ -135,7 +144,7 @@ mod tests {
 
     fn draft(name: &str) -> Draft {
         Draft {
-            name: name.to_owned(),
+            name: name.into(),
             kind: "other".to_owned(),
             ..Draft::default()
         }
@@ -179,10 +188,10 @@ mod tests {
     #[test]
     fn texts_are_bounded_and_a_list_is_named_only_for_a_wrong_block() {
         let mut long = draft("bad.example");
-        long.note = Some("x".repeat(NOTE + 1));
+        long.note = Some("x".repeat(NOTE + 1).into());
         assert!(long.read().unwrap_err().to_string().starts_with("note: "));
-        long.note = Some("  a\r\nb\u{1b}[2J  ".to_owned());
-        long.contact = Some(" ".to_owned());
+        long.note = Some("  a\r\nb\u{1b}[2J  ".into());
+        long.contact = Some(" ".into());
         long.blocked_by = Some("adult".to_owned());
         let read = long.read().unwrap();
         assert_eq!(
@@ -202,7 +211,7 @@ mod tests {
             name in "\\PC{0,80}", note in "\\PC{0,40}", kind in "[a-z-]{0,20}"
         ) {
             let mut typed = draft(&name);
-            typed.note = Some(note);
+            typed.note = Some(note.into());
             if let Ok(report) = typed.read() {
                 prop_assert!(report.name.contains('.') && report.name.is_ascii());
             }

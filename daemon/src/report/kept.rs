@@ -90,6 +90,69 @@ pub struct ReportShown {
     pub next_try: Option<Timestamp>,
 }
 
+/// Reports that wait for the platform, all together: nothing of any one of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ReportQueue)]
+pub struct Queue {
+    /// How many.
+    pub waiting: usize,
+    /// When the oldest of them was made.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub oldest: Option<Timestamp>,
+    /// When delivery is tried next.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub next_try: Option<Timestamp>,
+    /// Why the last try failed.
+    pub last_error: Option<String>,
+}
+
+impl Queue {
+    /// How long the oldest waits at `now_s`, seconds; 0 where none waits.
+    pub fn age_s(&self, now_s: i64) -> i64 {
+        self.oldest
+            .map_or(0, |oldest| (now_s - oldest.as_second()).max(0))
+    }
+
+    /// "2 reports wait for the national platform"; `None` where none waits.
+    pub fn counted(&self) -> Option<String> {
+        let counted = match self.waiting {
+            0 => return None,
+            1 => "1 report waits".to_owned(),
+            more => format!("{more} reports wait"),
+        };
+        Some(counted + " for the national platform")
+    }
+}
+
+/// How it stands with those that wait.
+pub(super) fn queue(kept: &[(String, Kept)]) -> Queue {
+    let at = |seconds: i64| Timestamp::from_second(seconds).unwrap_or_default();
+    let mut queue = Queue::default();
+    // One tries for all: the failure that is waited after longest is the newest.
+    let (mut failed, mut next): (Option<i64>, Option<i64>) = (None, None);
+    for (_, kept) in kept {
+        let Stage::Waiting {
+            tries,
+            next_s,
+            trouble,
+            ..
+        } = &kept.stage
+        else {
+            continue;
+        };
+        queue.waiting += 1;
+        let made = at(kept.taken_s);
+        queue.oldest = Some(queue.oldest.map_or(made, |oldest| oldest.min(made)));
+        next = Some(next.map_or(*next_s, |next| next.min(*next_s)));
+        if *tries > 0 && failed.is_none_or(|failed| failed < *next_s) {
+            failed = Some(*next_s);
+            queue.last_error.clone_from(trouble);
+        }
+    }
+    queue.next_try = failed.or(next).map(at);
+    queue
+}
+
 impl Kept {
     pub(super) fn new(by: Option<String>, envelope: Envelope, now_s: i64) -> Self {
         Self {

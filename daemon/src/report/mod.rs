@@ -6,8 +6,8 @@
 //!                                    └ preview: what is sent, before it is     └◀ how it stands ◀┘
 //! ```
 //!
-//! What is reported exists in clear only in memory, between the form and the seal: it must never reach the state, a log or
-//! an error. Nothing is added that the reporter did not see: no query history, no device, no address. Without a key of the
+//! What is reported exists in clear only in memory, between the form and the seal, and is wiped there (`isigurt_wire::secret`,
+//! `isigurt_memory`): it must never reach the state, a log or an error. Nothing is added that the reporter did not see: no query history, no device, no address. Without a key of the
 //! platform that the sync has verified nothing is taken, and whoever asks is told so, with the helplines.
 
 mod deliver;
@@ -34,13 +34,16 @@ use crate::store::{Changes, Store, StoreError};
 pub use deliver::{Pace, deliver};
 pub use form::Draft;
 use kept::{Kept, Stage};
-pub use kept::{ReportShown, Where};
+pub use kept::{Queue, ReportShown, Where};
 use limit::Limits;
 
 /// Reports that wait for the platform at most; with more, something is wrong that another one does not help.
 const WAITING: usize = 200;
 /// Reports that are kept at all; those that the platform is done with go first.
 const KEPT: usize = 1_000;
+
+/// A report as JSON has fewer octets: a note of line breaks alone takes twice its own.
+const LARGEST: usize = 16 << 10;
 
 /// Why a report is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -236,13 +239,9 @@ impl Desk {
         Ok(Some(kept.shown(&receipt)))
     }
 
-    /// Reports that wait for the platform.
-    pub fn waiting(&self) -> Result<usize, ReportError> {
-        let kept = self.store.all(&kept::TABLE)?;
-        let waiting = kept
-            .iter()
-            .filter(|(_, kept)| matches!(kept.stage, Stage::Waiting { .. }));
-        Ok(waiting.count())
+    /// How it stands with reports that wait for the platform.
+    pub fn queue(&self) -> Result<Queue, ReportError> {
+        Ok(kept::queue(&self.store.all(&kept::TABLE)?))
     }
 
     /// The key to seal to: the first that the signed metadata name and that this version understands.
@@ -272,7 +271,9 @@ impl Desk {
 }
 
 fn sealed(report: &Report, key_id: &str, key: &PublicKey, id: Id) -> Result<Envelope, ReportError> {
-    let plain = Zeroizing::new(serde_json::to_vec(report).map_err(|_| ReportError::Random)?);
+    // Large enough at once: a buffer that moves leaves a copy behind.
+    let mut plain = Zeroizing::new(Vec::with_capacity(LARGEST));
+    serde_json::to_writer(&mut *plain, report).map_err(|_| ReportError::Random)?;
     let octets = seal::seal(key, seal::REPORT, &id.0, &plain, BLOCK).map_err(|_| ReportError::Random)?;
     Ok(Envelope {
         format: FORMAT,

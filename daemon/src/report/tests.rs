@@ -19,10 +19,10 @@ const MARKER: &str = "zebra-with-seven-stripes";
 
 fn draft() -> Draft {
     Draft {
-        name: format!("https://{MARKER}.example/path"),
+        name: format!("https://{MARKER}.example/path").into(),
         kind: "grooming".to_owned(),
-        note: Some(format!("note {MARKER}")),
-        contact: Some(format!("{MARKER}@example.org")),
+        note: Some(format!("note {MARKER}").into()),
+        contact: Some(format!("{MARKER}@example.org").into()),
         language: Some("en".to_owned()),
         blocked_by: None,
     }
@@ -201,7 +201,7 @@ fn a_report_is_what_was_shown_and_only_the_platform_reads_it() {
     assert_eq!(report, preview.report);
     assert_eq!(
         (report.kind, report.name),
-        (Kind::Grooming, format!("{MARKER}.example"))
+        (Kind::Grooming, format!("{MARKER}.example").into())
     );
     assert_eq!(bench.state(&receipt).0, Where::Received);
     assert!(
@@ -229,6 +229,13 @@ fn a_platform_that_is_down_for_days_gets_it_once_when_it_is_back() {
         (now, tries) = (next, tries + 1);
     }
     assert!((15..40).contains(&tries), "{tries} tries in three days");
+    let queue = bench.desk.queue().unwrap();
+    assert_eq!(
+        (queue.waiting, queue.age_s(now), queue.counted().as_deref()),
+        (2, now - NOW, Some("2 reports wait for the national platform"))
+    );
+    assert_eq!(queue.next_try, jiff::Timestamp::from_second(now).ok());
+    assert!(queue.last_error.unwrap().contains("503"));
     let (state, trouble) = bench.state(&first);
     assert!(state == Where::Waiting && trouble.unwrap().contains("503"));
     bench.platform.says("201 Created", State::Received);
@@ -237,7 +244,7 @@ fn a_platform_that_is_down_for_days_gets_it_once_when_it_is_back() {
     for receipt in [&first, &second] {
         assert_eq!(bench.state(receipt).0, Where::Received);
     }
-    assert_eq!(bench.desk.waiting().unwrap(), 0);
+    assert_eq!(bench.desk.queue().unwrap(), Queue::default());
     let sent: Vec<_> = bench
         .platform
         .seen

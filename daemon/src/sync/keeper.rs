@@ -21,7 +21,9 @@ use crate::store::{Store, StoreError};
 const DAILY: Duration = Duration::from_secs(24 * 3600);
 /// How often the platform is asked where nothing is said.
 const MINUTE: Duration = Duration::from_secs(60);
-/// After so long without news they are asked for loudly, seconds.
+/// After so long without news that is said, seconds.
+const DAY: i64 = 86_400;
+/// After so long it is said loudly.
 const WEEK: i64 = 7 * 86_400;
 /// The first try after a failure.
 const RETRY: Duration = Duration::from_secs(60);
@@ -239,12 +241,8 @@ async fn keep_platform(shared: &Shared, client: &Client) {
         let state = poller.as_ref().map(Poller::state);
         let error = outcome.as_ref().err().map(ToString::to_string);
         if let Some(reason) = &error {
-            let week = state.is_some_and(|state| state.checked_at > 0 && wall_s() - state.checked_at >= WEEK);
-            if week {
-                tracing::error!(%reason, "no news from the national platform for a week or more: what is new is not blocked here");
-            } else {
-                tracing::warn!(%reason, "no news from the national platform; the lists that were verified last stay in force");
-            }
+            let heard = state.map(|state| state.checked_at).filter(|&at| at > 0);
+            unheard(reason, heard.map_or(0, |at| wall_s() - at));
         }
         let progress = Progress {
             checked_at: state.map(|state| state.checked_at).filter(|&at| at > 0),
@@ -264,6 +262,24 @@ async fn keep_platform(shared: &Shared, client: &Client) {
             shared.news.notify_one();
         }
         shared.done[0].send_replace(count);
+    }
+}
+
+/// Says in the log that the platform was not heard of for so long.
+fn unheard(reason: &str, age: i64) {
+    match age {
+        age if age >= WEEK => tracing::error!(
+            %reason,
+            "no news from the national platform for a week or more: what is new is not blocked here"
+        ),
+        age if age >= DAY => tracing::warn!(
+            %reason,
+            "the national platform was not heard of for a day or more; the lists that were verified last stay in force"
+        ),
+        _ => tracing::warn!(
+            %reason,
+            "no news from the national platform; the lists that were verified last stay in force"
+        ),
     }
 }
 

@@ -14,6 +14,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 
 use crate::dns::engine::Counts;
+use crate::report::Queue;
 use crate::status::{Status, Watch};
 use crate::sync::ListStatus;
 
@@ -118,7 +119,38 @@ fn text(status: &Status, now: i64) -> String {
         out.row("isigurt_upstream_up", &[("server", server)], u64::from(*answered));
     }
     lists(&mut out, &status.lists, now);
+    reports(&mut out, &status.reports, now);
     out.0
+}
+
+/// Reports that wait for the platform: how many, and how long; nothing of any one of them.
+fn reports(out: &mut Text, queue: &Queue, now: i64) {
+    let left = queue.next_try.map_or(0, |next| next.as_second() - now);
+    let seconds = |seconds: i64| u64::try_from(seconds).unwrap_or(0);
+    for (name, help, value) in [
+        (
+            "isigurt_reports_waiting",
+            "Reports that wait for the national platform.",
+            queue.waiting as u64,
+        ),
+        (
+            "isigurt_reports_oldest_seconds",
+            "How long the oldest of them waits.",
+            seconds(queue.age_s(now)),
+        ),
+        (
+            "isigurt_reports_next_try_seconds",
+            "Until delivery is tried again.",
+            seconds(left),
+        ),
+        (
+            "isigurt_reports_error",
+            "Whether the last delivery of those that wait failed.",
+            u64::from(queue.last_error.is_some()),
+        ),
+    ] {
+        out.one(name, "gauge", help, value);
+    }
 }
 
 /// A time of a list.

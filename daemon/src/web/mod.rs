@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, Method, Version, header};
 use axum::middleware::{self, Next};
 use axum::routing::get;
 use axum::{Extension, Router};
@@ -116,6 +116,19 @@ pub fn serve_encrypted(
             tracing::error!(%error, "the encrypted web UI has ended");
         }
     })
+}
+
+/// Ends the connection with the answer to something that was sent, so that its buffers, which hold what was reported, are
+/// wiped now and not when somebody closes it. HTTP/2 has no word for that.
+async fn last(request: Request, next: Next) -> axum::response::Response {
+    let ends = request.method() == Method::POST && request.version() <= Version::HTTP_11;
+    let mut response = next.run(request).await;
+    if ends {
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// Where browsers trust the certificate they are told to come encrypted only from now on (RFC 6797). With a certificate that

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use isigurt_wire::secret::Secret;
+
 use super::desk::{Case, Counts, Whole};
 use super::trail::written;
 
@@ -62,7 +64,7 @@ pub(super) fn case_json(case: &Case, names: bool) -> serde_json::Value {
 
 /// A case with its reports.
 pub(super) fn shown(whole: &Whole, names: bool, json: bool) -> String {
-    let note = |text: &Option<String>| text.as_ref().filter(|_| names).cloned();
+    let note = |text: &Option<Secret>| text.as_ref().filter(|_| names).cloned();
     if json {
         let mut case = case_json(&whole.case, names);
         let reports = whole.reports.iter().map(|opened| {

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 
 use isigurt_blocklists::name::Name;
 use isigurt_wire::report::{self, Id, Kind, Report, State};
+use isigurt_wire::secret::Secret;
 use sqlx::{PgConnection, PgPool};
 
 use super::TriageError;
@@ -46,11 +47,11 @@ pub(super) fn open(ring: &Ring, (id, key, sealed, received): &Row) -> Option<Ope
     let id = Id(id.as_slice().try_into().ok()?);
     let plain = ring.report(key, id, sealed)?;
     let report: Report = serde_json::from_slice(&plain).ok()?;
-    let fits = |text: &Option<String>, most| text.as_ref().is_none_or(|text| text.len() <= most);
+    let fits = |text: &Option<Secret>, most| text.as_ref().is_none_or(|text| text.len() <= most);
     let fair = report.format == report::FORMAT
         && fits(&report.note, report::NOTE)
         && fits(&report.contact, report::CONTACT)
-        && Name::parse(&report.name).is_ok_and(|name| name.to_string() == report.name);
+        && Name::parse(&report.name).is_ok_and(|name| report.name == *name.to_string());
     fair.then_some(Opened {
         report,
         received: *received,
@@ -100,7 +101,7 @@ struct Group {
 }
 
 async fn batch(database: &PgPool, ring: &Ring, rows: &[Row]) -> Result<Sorted, TriageError> {
-    let mut groups: HashMap<String, Group> = HashMap::new();
+    let mut groups: HashMap<Secret, Group> = HashMap::new();
     let mut unreadable: Vec<&[u8]> = Vec::new();
     for row in rows {
         let Some(opened) = open(ring, row) else {
@@ -117,7 +118,7 @@ async fn batch(database: &PgPool, ring: &Ring, rows: &[Row]) -> Result<Sorted, T
         group.first = group.first.min(opened.received);
         group.last = group.last.max(opened.received);
     }
-    let mut named: Vec<(Tag, String, Group)> = groups
+    let mut named: Vec<(Tag, Secret, Group)> = groups
         .into_iter()
         .map(|(name, group)| (ring.tag(&name), name, group))
         .collect();

@@ -16,3 +16,4 @@ pub mod decision;
 pub mod release;
 pub mod report;
 pub mod seal;
+pub mod secret;

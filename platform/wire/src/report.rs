@@ -12,6 +12,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::secret::Secret;
+
 /// Version of the forms in this module.
 pub const FORMAT: u32 = 1;
 
@@ -121,13 +123,13 @@ pub struct Report {
     /// What was met.
     pub kind: Kind,
     /// The name, canonical: lower-case A-labels without final dot.
-    pub name: String,
+    pub name: Secret,
     /// In their words, [`NOTE`] octets at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
+    pub note: Option<Secret>,
     /// How they may be reached, if they want to be, [`CONTACT`] octets at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub contact: Option<String>,
+    pub contact: Option<Secret>,
     /// Language of the one who reports: `sq`, `en`.
     pub language: String,
     /// For a wrong block: what the gateway says that blocked the name, such as a list's id.

@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::middleware;
 use isigurt_wire::report::Kind;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -15,7 +16,7 @@ use super::problem::Problem;
 use crate::explain::Whom;
 use crate::report::helplines::{HelplineShown, first_shown};
 use crate::report::{Draft, From, Preview, ReportShown};
-use crate::web::Site;
+use crate::web::{Site, last};
 
 /// Reports.
 type Reports = Page<ReportShown>;
@@ -26,6 +27,7 @@ pub(super) fn router() -> OpenApiRouter<Site> {
         .routes(routes!(preview))
         .routes(routes!(reports, send))
         .routes(routes!(one))
+        .route_layer(middleware::from_fn(last))
 }
 
 /// Whether and how one can report.

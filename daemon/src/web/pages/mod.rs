@@ -28,13 +28,14 @@ use axum::extract::rejection::FormRejection;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Form, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use isigurt_blocklists::data::Helpline;
 use isigurt_core::policy::model;
 use serde::de::DeserializeOwned;
 
-use super::Site;
+use super::{Site, last};
 use crate::report::helplines;
 pub use door::serve;
 use words::Words;
@@ -71,7 +72,12 @@ fn routes() -> Router<Pages> {
         .route("/guides/{id}", get(guides::one))
         .route("/me", get(me::me))
         .route("/me/ask", post(me::ask))
-        .route("/report", get(report::form).post(report::next))
+        .route(
+            "/report",
+            get(report::form)
+                .post(report::next)
+                .layer(middleware::from_fn(last)),
+        )
         .route("/report/state", post(report::state))
         .route(
             "/pages.css",

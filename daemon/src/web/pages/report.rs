@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use isigurt_wire::report::Kind;
+use isigurt_wire::secret::Secret;
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -20,13 +21,13 @@ use crate::web::Site;
 #[derive(Clone, Default, Deserialize)]
 pub(super) struct Typed {
     #[serde(default)]
-    name: String,
+    name: Secret,
     #[serde(default)]
     kind: String,
     #[serde(default)]
-    note: String,
+    note: Secret,
     #[serde(default)]
-    contact: String,
+    contact: Secret,
     /// `edit`, `check` or `send`.
     #[serde(default)]
     step: String,

@@ -5,6 +5,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use isigurt_wire::decision::Act;
+use isigurt_wire::secret::Secret;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -56,8 +57,8 @@ struct CasesPage {
 struct ShownReport {
     received: String,
     kind: String,
-    note: String,
-    contact: String,
+    note: Secret,
+    contact: Secret,
     blocked_by: String,
 }
 

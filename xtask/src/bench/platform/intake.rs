@@ -180,8 +180,8 @@ fn requests(key: &PublicKey, count: usize, to: SocketAddr) -> anyhow::Result<Vec
         let report = Report {
             format: FORMAT,
             kind: Kind::Gambling,
-            name: format!("name-{number}.test"),
-            note: Some("a note of an ordinary length, as people write it on a small screen".to_owned()),
+            name: format!("name-{number}.test").into(),
+            note: Some("a note of an ordinary length, as people write it on a small screen".into()),
             contact: None,
             language: "sq".to_owned(),
             blocked_by: None,

@@ -1,0 +1,44 @@
+//! What a process holds in memory leaves no trace: a child's report, a key, a password.
+//!
+//! ```text
+//! freed, or moved to a larger block ─▶ overwritten with zeros          (the allocator of every program that links this)
+//! the process crashes, or somebody asks for its memory ─▶ nothing is written, nobody may look    ([`keep_in`])
+//! ```
+//!
+//! The allocator reaches what types that wipe themselves cannot: buffers of the HTTP server, of TLS, of parsers and
+//! templates. It cannot reach what is still in use, nor a thread's stack. It must never be the only thing that a secret
+//! relies on where a type of our own can wipe it: see `isigurt_wire::secret`.
+#![forbid(unsafe_code)]
+
+use std::alloc::System;
+use std::io;
+
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, setrlimit};
+use zeroizing_alloc::ZeroAlloc;
+
+#[global_allocator]
+static WIPING: ZeroAlloc<System> = ZeroAlloc(System);
+
+/// From now on the kernel writes no core file of this process and hands its memory to no other process of the same user;
+/// root's debugger may still look. A program that this one starts begins anew.
+pub fn keep_in() -> io::Result<()> {
+    // Where the service manager forbids changing limits it has set this one itself (LimitCORE=0), and a process that cannot
+    // be dumped needs none: a limit alone does not hold where core files go to a program (core(5)).
+    let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+    Ok(prctl::set_dumpable(false)?)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_process_that_keeps_its_memory_in_cannot_be_dumped_and_has_no_room_for_a_core_file() {
+        keep_in().unwrap();
+        assert!(!prctl::get_dumpable().unwrap());
+        let (soft, hard) = nix::sys::resource::getrlimit(Resource::RLIMIT_CORE).unwrap();
+        assert_eq!((soft, hard), (0, 0));
+    }
+}
