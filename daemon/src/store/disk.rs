@@ -167,6 +167,17 @@ fn size_of(folder: &Path) -> u64 {
         .sum()
 }
 
+/// Whether there is no room on the disk.
+pub(super) fn is_full(error: &StoreError) -> bool {
+    let kind = match error {
+        StoreError::Open(_, sled::Error::Io(error))
+        | StoreError::Io(sled::Error::Io(error))
+        | StoreError::Folder(_, error) => error.kind(),
+        _ => return false,
+    };
+    matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
 /// Whether an error means that the files are damaged. Where the machine lacks something (room, rights), they are left
 /// as they are.
 pub(super) fn is_damage(error: &StoreError) -> bool {

@@ -25,6 +25,7 @@ mod ledger;
 mod memory;
 mod open;
 mod record;
+mod reserve;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -177,7 +178,14 @@ impl Store {
     }
 
     fn open_with(folder: &Path, settings: Settings) -> Result<Self, StoreError> {
-        let opened = open::open(folder, settings.rewrite_above)?;
+        let opened = match open::open(folder, settings.rewrite_above) {
+            Err(error) if disk::is_full(&error) && reserve::give_up(folder) => {
+                tracing::warn!(%error, "the disk is full; the state is opened with the room that was kept for this");
+                open::open(folder, settings.rewrite_above)?
+            }
+            outcome => outcome?,
+        };
+        reserve::keep(folder);
         let ledger = Arc::new(Ledger::new(
             Box::new(opened.disk),
             &opened.contents,
@@ -330,6 +338,7 @@ impl Store {
         if self.open.exporter.is_none() {
             return Ok(false);
         }
+        reserve::keep(self.folder());
         open::rewrite(self.folder(), &self.open.ledger, self.open.settings.rewrite_above)
     }
 }

@@ -185,7 +185,7 @@ fn a_replacement_that_stopped_between_any_two_steps_opens_with_everything() {
         );
         let mut left = names_in(folder.path(), "db");
         left.sort();
-        assert_eq!(left, ["db", "db.journal", "db.lock"], "step {step}");
+        assert_eq!(left, ["db", "db.journal", "db.lock", "db.reserve"], "step {step}");
     }
 }
 
