@@ -118,15 +118,11 @@ impl Index {
         self.prefixes
     }
 
-    /// Whether a name, or one above it, shares a short prefix with something on a list. Allocates nothing.
-    pub fn is_candidate(&self, name: NameRef<'_>) -> bool {
-        if !self.prefixes {
-            return false;
-        }
-        let mut matches = Matches::new();
-        self.hashed_matches(name, &mut matches);
+    /// Whether one of these matches is of a list of short prefixes: then the name may be meant, and somebody has to confirm it.
+    #[inline]
+    pub fn is_candidate(&self, matches: &[Match]) -> bool {
         let mut lists = matches.iter().filter_map(|found| found.hashed);
-        lists.any(|list| self.unconfirmed(list))
+        self.prefixes && lists.any(|list| self.unconfirmed(list))
     }
 
     /// How the hashes of a rule's list were made, where it is a hashed list.

@@ -1,5 +1,5 @@
 //! What the policy adds to a look-up: 64 profiles, 20,000 devices, 10,000 names of a profile's own, and everything that a
-//! profile can have. Prints JSON, which `cargo xtask bench policy` holds against the bars.
+//! profile can have; the same with a list of 10,000 short prefixes beside. Prints JSON, which `cargo xtask bench policy` holds against the bars.
 //!
 //! Look-up and decision are measured in turn, round after round, over the same names; the medians of their rounds are
 //! compared, so that what the machine does otherwise meets both alike.
@@ -23,9 +23,12 @@ use std::time::Instant;
 use isigurt_blocklists::data;
 use isigurt_blocklists::index::{Compiler, Index, ListInfo, Seed, TagKind};
 use isigurt_blocklists::name::Name;
+use isigurt_blocklists::read::hashed::{HashKey, Offline};
 use isigurt_blocklists::read::{self, Format};
 use isigurt_core::policy::model::Policy;
-use isigurt_core::policy::{self, Client, Grant, InForce, Present, SafeSearchHosts, Surroundings, Who};
+use isigurt_core::policy::{
+    self, Client, Decision, Grant, InForce, Present, SafeSearchHosts, Surroundings, Who, confirm,
+};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 
@@ -34,19 +37,35 @@ const PROFILES: usize = 64;
 const DEVICES: u32 = 20_000;
 const OWN: usize = 10_000;
 const ASKED: usize = 100_000;
+const PREFIXES: usize = 10_000;
 const ROUNDS: usize = 15;
 
-fn index(list: &[String]) -> Index {
+/// An index of these names and, where there are any, of a mandatory list of the prefixes of others.
+fn index(list: &[String], hashed: &[String]) -> Index {
     let mut compiler = Compiler::new(Seed([8; 32]), (list.len() * 20) as u64);
     let video: String = "video.example\nstream.example\n".to_owned();
-    for (kind, id, text) in [
-        (TagKind::Category, "adult", list.join("\n")),
-        (TagKind::Service, "video", video),
-        (TagKind::Helpline, "helplines", "help.example\n".to_owned()),
-        (TagKind::Bypass, "bypass", "vpn.example\n".to_owned()),
+    for (kind, id, format, text) in [
+        (TagKind::Category, "adult", Format::Domains, list.join("\n")),
+        (TagKind::Service, "video", Format::Domains, video),
+        (
+            TagKind::Helpline,
+            "helplines",
+            Format::Domains,
+            "help.example\n".to_owned(),
+        ),
+        (
+            TagKind::Bypass,
+            "bypass",
+            Format::Domains,
+            "vpn.example\n".to_owned(),
+        ),
+        (TagKind::Mandatory, "abuse", Format::Hashed, prefixes(hashed)),
     ] {
+        if format == Format::Hashed && hashed.is_empty() {
+            continue;
+        }
         let tag = compiler.tag(kind, id).unwrap();
-        let list = read::read(text.as_bytes(), Format::Domains, None).unwrap();
+        let list = read::read(text.as_bytes(), format, None).unwrap();
         let info = ListInfo {
             id: id.to_owned(),
             tag,
@@ -57,6 +76,22 @@ fn index(list: &[String]) -> Index {
         compiler.add(info, list.hash_key, list.rules);
     }
     compiler.into_index(2).unwrap().0
+}
+
+/// A list of the prefixes of these names' hashes.
+fn prefixes(names: &[String]) -> String {
+    let key = HashKey {
+        key: [7; 32],
+        bits: 24,
+        offline: Offline::Allow,
+    };
+    let mut lines: Vec<String> = names
+        .iter()
+        .map(|name| key.line(name.as_bytes(), false))
+        .collect();
+    lines.sort();
+    lines.dedup();
+    format!("{}{}\n", key.header(), lines.join("\n"))
 }
 
 /// Every profile has everything; the first one 10,000 names of its own.
@@ -99,7 +134,8 @@ fn median(mut values: Vec<f64>) -> f64 {
 fn main() {
     let mut random = names::Random(20_261_124);
     let list = names::domains(&mut random, RULES);
-    let index = index(&list);
+    let with_prefixes = index(&list, &names::domains(&mut names::Random(7), PREFIXES));
+    let index = index(&list, &[]);
     let (policy, own) = policy(&mut random);
     let hosts = SafeSearchHosts::new(&data::built_in().unwrap().safe_search);
     let now: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
@@ -149,35 +185,59 @@ fn main() {
             (Name::parse(&name).unwrap(), Ipv4Addr::from(first + device).into())
         })
         .collect();
-    let (mut looking, mut deciding) = (Vec::new(), Vec::new());
+    let decided = |index: &Index, name: &Name, address: IpAddr| {
+        let client = Client::new(&force, &present, clients.device(address), 29_000_000);
+        let (decision, candidate) = policy::judge(index, &client, black_box(name.as_ref()), 1);
+        if candidate && !matches!(decision, Decision::Helpline | Decision::Blocked(..)) {
+            black_box(confirm::suspects(index, &client, name.as_ref(), 1));
+        }
+        black_box(decision);
+    };
+    let mut taken: [Vec<f64>; 4] = Default::default();
     for _ in 0..ROUNDS {
-        let begun = Instant::now();
-        for (name, _) in &asked {
-            black_box(index.matches(black_box(name.as_ref())));
+        for (index, at) in [(&index, 0), (&with_prefixes, 2)] {
+            let begun = Instant::now();
+            for (name, _) in &asked {
+                black_box(index.matches(black_box(name.as_ref())));
+            }
+            taken[at].push(begun.elapsed().as_nanos() as f64 / ASKED as f64);
+            let begun = Instant::now();
+            for (name, address) in &asked {
+                decided(index, name, *address);
+            }
+            taken[at + 1].push(begun.elapsed().as_nanos() as f64 / ASKED as f64);
         }
-        looking.push(begun.elapsed().as_nanos() as f64 / ASKED as f64);
-        let begun = Instant::now();
-        for (name, address) in &asked {
-            let client = Client::new(&force, &present, clients.device(*address), 29_000_000);
-            black_box(policy::decide(&index, &client, black_box(name.as_ref()), 1));
-        }
-        deciding.push(begun.elapsed().as_nanos() as f64 / ASKED as f64);
     }
-    let (name, address) = &asked[0];
+    let [looking, deciding, looking_prefixes, deciding_prefixes] = taken.map(median);
+    let address = asked[0].1;
     let allocations = allocation_counter::measure(|| {
-        let client = Client::new(&force, &present, clients.device(*address), 29_000_000);
         for (name, _) in &asked[..1000] {
-            black_box(policy::decide(&index, &client, name.as_ref(), 1));
+            decided(&index, name, address);
         }
     });
-    black_box((name, address));
+    // One name in 1,700 is a candidate, and pays for it.
+    let client = Client::new(&force, &present, clients.device(address), 29_000_000);
+    let innocent: Vec<&Name> = asked
+        .iter()
+        .map(|(name, _)| name)
+        .filter(|name| !policy::judge(&with_prefixes, &client, name.as_ref(), 1).1)
+        .take(1000)
+        .collect();
+    let allocations_prefixes = allocation_counter::measure(|| {
+        for name in &innocent {
+            decided(&with_prefixes, name, address);
+        }
+    });
     println!(
         "{}",
         serde_json::json!({
-            "lookup_ns": median(looking),
-            "decide_ns": median(deciding),
+            "lookup_ns": looking,
+            "decide_ns": deciding,
+            "lookup_prefixes_ns": looking_prefixes,
+            "decide_prefixes_ns": deciding_prefixes,
             "build_ms": median(building),
             "allocations": allocations.count_total,
+            "allocations_prefixes": allocations_prefixes.count_total,
         })
     );
 }

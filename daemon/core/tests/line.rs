@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 use isigurt_blocklists::index::{Compiler, Index, ListInfo, Seed, TagId, TagKind, TagSet};
 use isigurt_blocklists::name::Name;
+use isigurt_blocklists::read::hashed::{HashKey, Offline};
 use isigurt_blocklists::read::{self, Format};
 use isigurt_core::cache::{Cache, Near};
 use isigurt_core::policy::{
-    self, Because, Client, Clients, Decision, InForce, Names, Opened, Present, Profile,
+    self, Because, Client, Clients, Decision, InForce, Names, Opened, Present, Profile, confirm,
 };
 use isigurt_core::snapshot::{Answers, BlockAnswer, Site, Snapshot};
 use isigurt_core::step::{self, Done, Kind, Peer, Step, Transport};
@@ -47,6 +48,18 @@ fn index(lists: &[(usize, Format, String)]) -> Index {
         compiler.add(info, list.hash_key, list.rules);
     }
     compiler.into_index(1).unwrap().0
+}
+
+/// A list of the prefixes of these names' hashes.
+fn prefixes(names: &[&str]) -> String {
+    let key = HashKey {
+        key: [7; 32],
+        bits: 24,
+        offline: Offline::Allow,
+    };
+    names.iter().fold(key.header(), |text, name| {
+        text + &key.line(name.as_bytes(), false) + "\n"
+    })
 }
 
 fn profile(blocked: &[u8]) -> Profile {
@@ -128,7 +141,11 @@ fn a_blocked_or_cached_answer_allocates_nothing() {
     let text: String = (0..2000).fold(String::new(), |text, number| {
         text + &format!("n{number}.example\n")
     });
-    let lists = [(4, Format::Domains, text)];
+    // A list of prefixes has every label of a name hashed; none of these names shares one.
+    let lists = [
+        (4, Format::Domains, text),
+        (5, Format::Hashed, prefixes(&["bad.example", "worse.example"])),
+    ];
     for block in [BlockAnswer::Null, BlockAnswer::Nxdomain, BlockAnswer::Refused] {
         let (cache, mut near) = (Cache::new(1 << 20, 0), Near::new());
         let snapshot = snapshot(index(&lists), block);
@@ -375,5 +392,30 @@ proptest! {
                 prop_assert_eq!(short, long, "{} {}: {:?}", name, qtype, &lists);
             }
         }
+    }
+}
+
+proptest! {
+    #[test]
+    fn whoever_is_no_candidate_at_the_first_look_has_no_suspects_at_a_second(
+        hashed in prop::collection::vec(prop::sample::select(vec!["a.b", "b.a", "c", "a.b.c"]), 0..3),
+        clear in prop::collection::vec(line(), 0..6),
+        labels in prop::collection::vec(prop::sample::select(vec!["a", "b", "c"]), 1..5),
+    ) {
+        let lists = [
+            (4, Format::Adblock, clear.join("\n") + "\n"),
+            (5, Format::Hashed, prefixes(&hashed)),
+        ];
+        let index = index(&lists);
+        let policy = InForce::everybody(profile(&[0]));
+        let present = Present::plain(&policy);
+        let client = Client::new(&policy, &present, None, 0);
+        let name = Name::parse(&labels.join(".")).unwrap();
+        let (decision, candidate) = policy::judge(&index, &client, name.as_ref(), 1);
+        let suspects = confirm::suspects(&index, &client, name.as_ref(), 1);
+        prop_assert_eq!(candidate, !suspects.is_empty(), "{} of {:?}", name, hashed);
+        let meant = |hashed: &&str| name.to_string() == **hashed || name.to_string().ends_with(&format!(".{hashed}"));
+        prop_assert_eq!(candidate, hashed.iter().any(meant), "{}", name);
+        prop_assert_eq!(decision, policy::decide(&index, &client, name.as_ref(), 1));
     }
 }

@@ -55,10 +55,27 @@ fn verdicts(table: &mut Table) -> anyhow::Result<()> {
         decide - lookup,
         "ns",
     );
+    let (lookup, decide) = (figure("lookup_prefixes_ns"), figure("decide_prefixes_ns"));
+    table.note(
+        "a look-up with a list of 10,000 prefixes beside",
+        format!("{lookup:.0} ns"),
+    );
+    table.at_most(
+        "who asks and the verdict, above that one",
+        250.0,
+        decide - lookup,
+        "ns",
+    );
     table.at_most(
         "allocations in 1,000 verdicts",
         0.0,
         figure("allocations"),
+        "allocations",
+    );
+    table.at_most(
+        "the same with prefixes",
+        0.0,
+        figure("allocations_prefixes"),
         "allocations",
     );
     table.at_most(

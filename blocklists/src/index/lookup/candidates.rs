@@ -32,11 +32,15 @@ pub(in crate::index) enum What<'n> {
 impl Index {
     /// What the rules say about a query for `name` and `qtype`.
     pub fn lookup(&self, name: NameRef<'_>, qtype: u16) -> Outcome<'_> {
-        let matches = self.matches(name);
+        self.lookup_matched(name, qtype, &self.matches(name))
+    }
+
+    /// The same for whoever has the name's [`Index::matches`] already: nothing is hashed twice.
+    pub fn lookup_matched(&self, name: NameRef<'_>, qtype: u16, matches: &[Match]) -> Outcome<'_> {
         if matches.is_empty() && self.meta.regexes.is_empty() {
             return Outcome::default();
         }
-        let candidates = self.candidates(name, qtype, &matches);
+        let candidates = self.candidates(name, qtype, matches);
         if candidates.is_empty() {
             Outcome::default()
         } else {

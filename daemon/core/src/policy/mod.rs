@@ -1,6 +1,6 @@
 //! The verdict: what applies to a name for the one who asks.
 //!
-//! The order, first match wins (CONTRACT "Order of decision"), stands once, in `order`; [`decide`] is it with the quick
+//! The order, first match wins (CONTRACT "Order of decision"), stands once, in `order`; [`judge`] is it with the quick
 //! look-up, [`verdict`] with the one that knows every rule. Within one step the most specific name wins.
 
 pub mod budget;
@@ -167,20 +167,25 @@ enum Said<'i> {
 }
 
 impl<'i> Said<'i> {
-    /// The short way where only plain rules speak of the name; allocates nothing there.
+    /// The short way where only plain rules speak of the name; allocates nothing there. With it, whether the name is a
+    /// candidate of a list of short prefixes: each of its labels is hashed once, here.
     #[inline]
-    fn quick(index: &'i Index, name: NameRef<'_>, qtype: u16) -> Self {
+    fn quick(index: &'i Index, name: NameRef<'_>, qtype: u16) -> (Self, bool) {
         let matches = index.matches(name);
         let expression = index.has_expression_for(name);
         if matches.is_empty() && !expression {
-            return Self::Nothing;
+            return (Self::Nothing, false);
         }
         let plain = if expression {
             None
         } else {
             index.plain(name.labels().count(), &matches)
         };
-        plain.map_or_else(|| Self::Full(index.lookup(name, qtype)), Self::Plain)
+        let said = plain.map_or_else(
+            || Self::Full(index.lookup_matched(name, qtype, &matches)),
+            Self::Plain,
+        );
+        (said, index.is_candidate(&matches))
     }
 
     /// Whether one of these tags blocks the name.
@@ -225,7 +230,15 @@ pub fn meant<'s>(suspect: &confirm::Suspect) -> Decision<'s> {
 /// The decision on a query. Minutes of budgets are counted here. Allocates nothing where only plain rules speak of the name.
 #[inline]
 pub fn decide<'s>(index: &Index, client: &Client<'s>, name: NameRef<'_>, qtype: u16) -> Decision<'s> {
-    order(index, &Said::quick(index, name, qtype), client, name, true)
+    judge(index, client, name, qtype).0
+}
+
+/// The same, and whether the name is a candidate of a list of short prefixes: only then are there any
+/// [`confirm::suspects`], and names that are none are not looked up again.
+#[inline]
+pub fn judge<'s>(index: &Index, client: &Client<'s>, name: NameRef<'_>, qtype: u16) -> (Decision<'s>, bool) {
+    let (said, candidate) = Said::quick(index, name, qtype);
+    (order(index, &said, client, name, true), candidate)
 }
 
 /// The order of decision. `counting`: whether the minute counts for budgets.
@@ -383,7 +396,7 @@ pub fn verdict<'i>(index: &'i Index, client: &Client<'i>, name: NameRef<'_>, qty
 
 /// Whether a name is a helpline's: never filtered, never logged, for nobody.
 pub fn is_helpline(index: &Index, name: NameRef<'_>) -> bool {
-    Said::quick(index, name, 1).any(&index.kind(TagKind::Helpline))
+    Said::quick(index, name, 1).0.any(&index.kind(TagKind::Helpline))
 }
 
 /// The kind of a tag.

@@ -61,8 +61,8 @@ impl<'l> Asked<'l> {
     #[inline]
     pub(super) fn judge(&self, name: NameRef<'_>, asked: bool) -> Result<Decision<'l>, Vec<Prefix>> {
         let index = &self.snapshot.index;
-        let decision = policy::decide(index, &self.client, name, self.query.qtype);
-        if !index.has_prefixes() || matches!(decision, Decision::Helpline | Decision::Blocked(..)) {
+        let (decision, candidate) = policy::judge(index, &self.client, name, self.query.qtype);
+        if !candidate || matches!(decision, Decision::Helpline | Decision::Blocked(..)) {
             return Ok(decision);
         }
         self.judge_candidates(name, decision, asked)
