@@ -110,7 +110,8 @@ impl Finished {
 
     fn read(message: &[u8], question_len: usize, bounds: TtlBounds) -> Option<Self> {
         let sections = skip_name(message, HEADER)? + 4;
-        if u16_at(message, 4)? != 1 || sections != HEADER + question_len {
+        // Whole, too: behind a question that is cut no record needs to follow.
+        if u16_at(message, 4)? != 1 || sections != HEADER + question_len || message.len() < sections {
             return None;
         }
         let mut wire = message.to_vec();
@@ -315,6 +316,20 @@ mod tests {
         let mut out = Vec::new();
         finished.write(&Query::parse(&packet).unwrap(), age, None, &mut out);
         out
+    }
+
+    #[test]
+    fn a_message_that_ends_within_its_question_is_no_answer() {
+        let mut message = upstream(300);
+        message.truncate(HEADER + QUESTION.len());
+        message[7] = 0;
+        message[11] = 0;
+        assert!(Finished::from_upstream(&message, QUESTION.len(), BOUNDS).is_ok());
+        for cut in 1..QUESTION.len() {
+            let cut = &message[..message.len() - cut];
+            let read = Finished::from_upstream(cut, QUESTION.len(), BOUNDS);
+            assert!(read.is_err(), "{cut:?}");
+        }
     }
 
     #[test]
