@@ -36,17 +36,20 @@ fn token(packet: &[u8]) -> Option<[u8; TOKEN]> {
 }
 
 impl Checks {
-    /// Notes a query that was answered locally, where it is a check.
-    pub(super) fn note(&self, packet: &[u8], from: IpAddr) {
-        let Some(token) = token(packet) else { return };
+    /// Notes a query that was answered locally, where it is a check; whether it is one. A page asked it, so it is in no log.
+    pub(super) fn note(&self, packet: &[u8], from: IpAddr) -> bool {
+        let Some(token) = token(packet) else {
+            return false;
+        };
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.iter().any(|(known, _)| *known == token) {
-            return; // the first one counts; A and AAAA come together
+            return true; // the first one counts; A and AAAA come together
         }
         if kept.len() >= KEPT {
             kept.pop_front();
         }
         kept.push_back((token, from.to_canonical()));
+        true
     }
 
     /// The address that asked for this token, if one did.

@@ -145,9 +145,8 @@ impl Turn<'_> {
 
     /// Notes what was answered, and gives its place in the tally.
     fn note(&mut self, peer: &Peer, packet: &[u8], done: Done) -> usize {
-        self.desk.pen.note(&self.snapshot, peer.addr.ip(), packet, done);
-        if done.kind == Kind::Local {
-            self.engine.checks.note(packet, peer.addr.ip());
+        if done.kind != Kind::Local || !self.engine.checks.note(packet, peer.addr.ip()) {
+            self.desk.pen.note(&self.snapshot, peer.addr.ip(), packet, done);
         }
         done.kind as usize
     }
@@ -252,11 +251,10 @@ impl Engine {
             out,
         );
         self.counters.queries.fetch_add(1, Ordering::Relaxed);
-        if let Step::Reply(done) | Step::Refresh(done, _) = &step {
+        if let Step::Reply(done) | Step::Refresh(done, _) = &step
+            && (done.kind != Kind::Local || !self.checks.note(packet, peer.addr.ip()))
+        {
             self.log.note(&snapshot, peer.addr.ip(), packet, *done);
-            if done.kind == Kind::Local {
-                self.checks.note(packet, peer.addr.ip());
-            }
         }
         self.next(step)
     }
