@@ -10,9 +10,19 @@ function thing(object: string): string {
   return rest.length > 0 && has(named) ? t(named, { name: rest.join(' ') }) : object;
 }
 
+/** What of an act the gateway keeps. */
+interface Act {
+  action: string;
+  object: string;
+  before?: unknown;
+  after?: unknown;
+}
+
 /** An act in words, such as "changed the profile Era"; one that has no words yet is told as it is kept. */
-export function deed(action: string, object: string): string {
-  const key = `did.${action}`;
+export function deed({ action, object, before, after }: Act): string {
+  const policy = { add: !before && after, remove: before && !after };
+  const form = action === 'policy.change' && object !== 'profiles and devices' ? (policy.add ? 'policy.add' : policy.remove ? 'policy.remove' : action) : action;
+  const key = `did.${form}`;
   const what = /^(policy|pause|grant|bonus|backup|photo)/.test(action) ? thing(object) : object;
   return has(key) ? t(key, { what }) : `${action}: ${object}`;
 }
