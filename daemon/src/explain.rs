@@ -8,7 +8,7 @@ use isigurt_blocklists::name::{Name, NameRef};
 use isigurt_blocklists::rule::Answer;
 use isigurt_core::cache::{Cache, Found, KeyRef, Near};
 use isigurt_core::policy::confirm::{Told, suspects};
-use isigurt_core::policy::{self, Because, Client, Decision, Opened, Present};
+use isigurt_core::policy::{self, Because, Client, Decision, NATIONAL, Opened, Present};
 use isigurt_core::snapshot::Snapshot;
 use isigurt_core::special;
 use jiff::Timestamp;
@@ -63,7 +63,8 @@ pub struct Explanation {
     pub verdict: String,
     /// The profile that it was decided for.
     pub profile: String,
-    /// The name that its answer leads to and that is blocked; known where the answer is in the cache.
+    /// The name that its answer leads to and that is blocked; known where the answer is in the cache, and never one of the
+    /// national list, which nobody is to read there.
     #[serde(default)]
     pub leads_to: Option<String>,
     /// The deciding rule, if there is one.
@@ -231,7 +232,7 @@ fn confirmation(
         if blocked {
             "blocked".clone_into(&mut explanation.verdict);
             if suspect.mandatory {
-                explanation.because = Some("national list".to_owned());
+                explanation.because = Some(NATIONAL.to_owned());
             }
             return;
         }
@@ -271,8 +272,10 @@ pub fn follow(
         .client(asking.snapshot, asking.present, asking.minute)?;
     let qtype = explanation.qtype;
     let decided = policy::verdict(&asking.snapshot.index, &client, name.as_ref(), qtype).decision;
-    if explanation.verdict != "allowed" || decided != Decision::Allowed {
-        return Ok(()); // what is allowed by name may lead anywhere
+    // What is allowed by name may lead anywhere but to the national list.
+    let opened = matches!(decided, Decision::Excepted(_));
+    if explanation.verdict != "allowed" || !opened && decided != Decision::Allowed {
+        return Ok(());
     }
     let key = KeyRef {
         name: name.as_ref(),
@@ -286,11 +289,12 @@ pub fn follow(
     };
     for target in &entry.targets.names {
         let met = explain(asking, &target.to_string(), qtype)?;
+        let national = met.because.as_deref() == Some(NATIONAL);
         match met.verdict.as_str() {
             "helpline" => break,
-            "blocked" => {
+            "blocked" if national || !opened => {
                 explanation.verdict = met.verdict;
-                explanation.leads_to = Some(met.name);
+                explanation.leads_to = (!national).then_some(met.name);
                 explanation.rule = met.rule;
                 explanation.line = met.line;
                 explanation.because = met.because;

@@ -233,7 +233,8 @@ fn why_tells_of_an_alias_that_leads_to_a_blocked_name() {
     std::fs::write(
         &file,
         "$ORIGIN .\n$TTL 300\n. SOA ns. admin. 1 3600 600 86400 300\n. NS ns.\nns. A 192.0.2.1\n\
-         cloak.example. CNAME edge.tracker.example.\nedge.tracker.example. A 192.0.2.7\n",
+         cloak.example. CNAME edge.tracker.example.\n\
+         allowed.example. CNAME edge.tracker.example.\nedge.tracker.example. A 192.0.2.7\n",
     )
     .unwrap();
     let authority = Authority::with_zone(&file);
@@ -251,4 +252,12 @@ fn why_tells_of_an_alias_that_leads_to_a_blocked_name() {
         why.contains("category: malware") && why.contains("line 1"),
         "{why}"
     );
+    // What the household opens by name leads there, and `why` says so.
+    gateway.says(&["grant", "all", "allowed.example"], true);
+    assert_eq!(
+        gateway.dig(&["+short", "allowed.example", "A"]).lines().last(),
+        Some("192.0.2.7")
+    );
+    let why = gateway.says(&["why", "allowed.example"], true);
+    assert!(why.contains("is allowed") && !why.contains("leads to"), "{why}");
 }

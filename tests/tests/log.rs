@@ -25,12 +25,18 @@ fn ask_everything(gateway: &Gateway) {
         ("free.example", "AAAA"),
         ("alo116.al", "A"),
         ("www.alo116.al", "A"),
+        // What a resolver asks for that got no address, with its search domain.
+        ("www.alo116.al.home.arpa", "A"),
+        ("alo116.al.local", "AAAA"),
     ] {
         gateway.dig(&[name, qtype]);
     }
-    let packet = query("over-tcp.example", 1);
-    let framed = [&u16::try_from(packet.len()).unwrap().to_be_bytes()[..], &packet].concat();
-    ask_tcp(gateway.address, &framed, Duration::from_millis(300));
+    // The last one is a zone transfer, which is refused.
+    for (name, qtype) in [("over-tcp.example", 1), ("www.alo116.al", 252)] {
+        let packet = query(name, qtype);
+        let framed = [&u16::try_from(packet.len()).unwrap().to_be_bytes()[..], &packet].concat();
+        ask_tcp(gateway.address, &framed, Duration::from_millis(300));
+    }
 }
 
 #[test]

@@ -102,6 +102,50 @@ fn hashed_lists_block_what_they_do_not_name_and_nothing_shows_what_stands_in_the
 }
 
 #[test]
+fn no_alias_and_no_permission_leads_to_the_mandatory_list_and_nothing_shows_where_it_would_have_led() {
+    let mut repository = Repository::new();
+    let text = list(&["listed.example", "waited.example"]);
+    repository.list(Role::Mandatory, "abuse", None, Tier::Clear, &text);
+    repository.publish();
+    let synced = Synced::with(&repository, "");
+    synced.blocks("waited.example");
+    let policy = synced.gateway.folder.path().join("new.toml");
+    std::fs::write(
+        &policy,
+        "[[profile]]\nname = \"child\"\nallow = [\"allowed.example\"]\n",
+    )
+    .unwrap();
+    synced
+        .gateway
+        .says(&["policy", "apply", policy.to_str().unwrap()], true);
+    for name in ["alias.other.example", "alias.allowed.example"] {
+        for _ in 0..2 {
+            assert!(
+                synced.blocks_now(name),
+                "{name}: from the upstream, then from the cache"
+            );
+        }
+        for json in [&[][..], &["--json"]] {
+            let why = synced.gateway.says(&[json, &["why", name]].concat(), true);
+            assert!(
+                why.contains("blocked") && why.contains("national list") && !why.contains("listed.example"),
+                "{why}"
+            );
+        }
+    }
+    assert!(synced.opens_now("allowed.example"));
+    let log = synced.gateway.says(&["log"], true);
+    assert!(
+        !log.contains("listed.example") && !log.contains("alias."),
+        "{log}"
+    );
+    // Asked again with the search domain, as resolvers do.
+    synced.blocks_now("listed.example.home.arpa");
+    let log = synced.gateway.says(&["log"], true);
+    assert!(!log.contains("listed.example"), "{log}");
+}
+
+#[test]
 fn a_poll_with_nothing_new_takes_less_than_a_kilobyte_on_the_wire() {
     let mut repository = Repository::new();
     ban(&mut repository, &["banned.example"]);

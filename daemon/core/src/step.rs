@@ -11,6 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use isigurt_blocklists::name::Name;
+use isigurt_blocklists::rule::Answer;
 
 use crate::cache::{Cache, Entry, Key, Near};
 use crate::policy::confirm::Prefix;
@@ -19,7 +20,8 @@ use crate::snapshot::Snapshot;
 use crate::wire::finished::{Age, Finished};
 use crate::wire::query::{Options, Query};
 use crate::wire::reply::{self, Ede, ede};
-use crate::wire::{rcode, rtype, targets};
+use crate::wire::targets::{self, Targets};
+use crate::wire::{rcode, rtype};
 
 use asked::{Asked, Here, Onward};
 
@@ -68,7 +70,8 @@ pub struct Done {
     pub profile: u16,
     /// The client's device, where it is known.
     pub device: Option<u32>,
-    /// It is for a helpline, or for the gateway itself, where help is too: nothing of it may be logged.
+    /// It is for a helpline, or for the gateway itself, where help is too, or for a name that nobody is to read with a search
+    /// domain behind it: nothing of it may be logged.
     pub helpline: bool,
 }
 
@@ -157,6 +160,22 @@ pub enum Failure {
     Network,
 }
 
+impl Failure {
+    /// What a client reads of it.
+    fn told(self) -> Ede<'static> {
+        match self {
+            Self::Unreachable => Ede {
+                code: ede::NO_REACHABLE_AUTHORITY,
+                text: "no upstream answered",
+            },
+            Self::Network => Ede {
+                code: ede::NETWORK_ERROR,
+                text: "upstream failed",
+            },
+        }
+    }
+}
+
 /// Takes one packet down the line. `near` is the caller's own; `now_ms` is its monotonic clock; the reply is left in `out`.
 pub fn step(
     snapshot: &Snapshot,
@@ -220,9 +239,9 @@ fn walk(
         query: &query,
         now_ms,
     };
-    let mut helpline = false;
-    let step = if let Some(here) = asked.here(out) {
-        helpline = here == Here::Itself;
+    let here = asked.here(out);
+    let mut helpline = here == Some(Here::Itself) || asked.unspoken(here.is_some());
+    let step = if here.is_some() {
         Step::Reply(Kind::Local.into())
     } else {
         let decision = match asked.judge(query.qname(), confirmed) {
@@ -309,14 +328,7 @@ pub fn finish(
         return Step::Drop;
     };
     query.options = options(snapshot, &job.peer, &query, now_ms);
-    let question_len = job.key.name.as_ref().wire().len() + 4;
-    let finished = answer.and_then(|message| {
-        let finished = Finished::from_upstream(message, question_len, snapshot.answers.ttl);
-        let finished = finished.map_err(|_| Failure::Network)?;
-        // An answer whose way on cannot be read is no answer: it could lead anywhere.
-        let targets = targets::targets(finished.wire()).ok_or(Failure::Network)?;
-        Ok((finished, targets))
-    });
+    let finished = answer.and_then(|message| read(snapshot, job, message));
     let asked = Asked {
         snapshot,
         client: snapshot.client(job.peer.addr.ip(), now_ms),
@@ -326,19 +338,23 @@ pub fn finish(
         query: &query,
         now_ms,
     };
-    // An alias of a rule leads where the rule wants it to.
-    let (onward, helpline) = match job.alias {
-        Some(_) => (Onward::Anywhere, false),
-        None => match asked.decide(query.qname()) {
-            Decision::Helpline => (Onward::Anywhere, true),
-            Decision::Excepted(_) => (Onward::Public, false),
-            Decision::Allowed | Decision::Blocked(..) | Decision::Rewritten(_) => (Onward::Permitted, false),
-        },
+    if let Ok((finished, targets)) = &finished
+        && (finished.rcode() != rcode::SERVFAIL || job.stale.is_none())
+    {
+        cache.put(job.key.as_ref(), finished, targets, now_ms);
+    }
+    let helpline = asked.unspoken(false);
+    let (onward, helpline) = match onward(&asked, job) {
+        Ok((onward, itself)) => (onward, itself || helpline),
+        Err((because, answer)) => {
+            let done = asked.barred_as(because, &answer, out);
+            asked.fit(out);
+            return told(Step::Reply(done), &asked.client, helpline);
+        }
     };
     let alias = job.alias.as_ref();
     let done: Done = match (finished, &job.stale) {
         (Ok((finished, targets)), stale) if finished.rcode() != rcode::SERVFAIL || stale.is_none() => {
-            cache.put(job.key.as_ref(), &finished, &targets, now_ms);
             asked.barred(onward, &finished, &targets, out).unwrap_or_else(|| {
                 asked.respond(alias, &finished, Age::Fresh(0), None, out);
                 Kind::Forwarded.into()
@@ -354,23 +370,46 @@ pub fn finish(
                 })
         }
         (Err(failure), None) => {
-            let error = match failure {
-                Failure::Unreachable => Ede {
-                    code: ede::NO_REACHABLE_AUTHORITY,
-                    text: "no upstream answered",
-                },
-                Failure::Network => Ede {
-                    code: ede::NETWORK_ERROR,
-                    text: "upstream failed",
-                },
-            };
-            reply::empty(&query, rcode::SERVFAIL, Some(error), out);
+            reply::empty(&query, rcode::SERVFAIL, Some(failure.told()), out);
             Kind::Failed.into()
         }
         (Ok(_), None) => return Step::Drop, // taken by the first arm
     };
     asked.fit(out);
     told(Step::Reply(done), &asked.client, helpline)
+}
+
+/// Where a job's answer may lead, and whether it is a helpline's; an error where it is not to be given any more.
+fn onward(asked: &Asked<'_>, job: &Job) -> Result<(Onward, bool), (Because, Answer)> {
+    if job.alias.is_some() {
+        return Ok((Onward::Chosen, false));
+    }
+    match asked.decide(asked.query.qname()) {
+        Decision::Helpline => Ok((Onward::Anywhere, true)),
+        Decision::Excepted(_) => Ok((Onward::Public, false)),
+        // It was not blocked when the query came: hours began, somebody paused it, a list came in.
+        Decision::Blocked(because, answer) if answer != Answer::TcpOnly => Err((because, answer)),
+        Decision::Allowed | Decision::Blocked(..) | Decision::Rewritten(_) => Ok((Onward::Permitted, false)),
+    }
+}
+
+/// Keeps an upstream's answer that no client waits for: it counts for nobody.
+pub fn keep(snapshot: &Snapshot, cache: &Cache, job: &Job, answer: &[u8], now_ms: u64) {
+    if let Ok((finished, targets)) = read(snapshot, job, answer)
+        && (finished.rcode() != rcode::SERVFAIL || job.stale.is_none())
+    {
+        cache.put(job.key.as_ref(), &finished, &targets, now_ms);
+    }
+}
+
+/// Reads an upstream's answer to a job.
+fn read(snapshot: &Snapshot, job: &Job, message: &[u8]) -> Result<(Finished, Targets), Failure> {
+    let question_len = job.key.name.as_ref().wire().len() + 4;
+    let finished = Finished::from_upstream(message, question_len, snapshot.answers.ttl);
+    let finished = finished.map_err(|_| Failure::Network)?;
+    // An answer whose way on cannot be read is no answer: it could lead anywhere.
+    let targets = targets::targets(finished.wire()).ok_or(Failure::Network)?;
+    Ok((finished, targets))
 }
 
 /// The response code of a query that is well-formed but not for a resolver: other classes than IN, zone transfers,

@@ -265,6 +265,143 @@ fn what_an_answer_leads_to_is_policy_too() {
     assert_eq!(led_to(&snapshot, "rebind.org", 1, private).0, Kind::Forwarded);
 }
 
+/// An answer to the name asked for that is an alias of `target`, with an address behind it.
+fn alias_of(target: &str) -> Vec<u8> {
+    let target = Name::parse(target).unwrap();
+    let wire = target.as_ref().wire();
+    let mut records = b"\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x3c".to_vec();
+    records.extend_from_slice(&u16::try_from(wire.len()).unwrap().to_be_bytes());
+    records.extend_from_slice(wire);
+    records.extend_from_slice(wire);
+    records.extend_from_slice(b"\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\xcb\x00\x71\x05");
+    records
+}
+
+#[test]
+fn nothing_that_the_household_opens_leads_to_the_national_list() {
+    let rules = "@@||shop.example^\n||moved.example^$dnsrewrite=www.listed.example\n||edge.example^$dnsrewrite=cdn.example\n";
+    let lists = [
+        (5, Format::Domains, "listed.example\n".to_owned()),
+        (4, Format::Domains, "tracker.example\n".to_owned()),
+        (1, Format::Adblock, rules.to_owned()),
+    ];
+    let snapshot = snapshot(index(&lists), BlockAnswer::Null);
+    // Allowed by the profile, and by an exception of the household's own list.
+    for name in ["own.allowed.example", "shop.example"] {
+        let (first, second, reply) = led_to(&snapshot, name, 2, &alias_of("a.listed.example"));
+        assert_eq!((first, second), (Kind::Blocked, Kind::Blocked), "{name}");
+        assert!(
+            reply.windows(13).any(|window| window == b"national list"),
+            "{name}"
+        );
+        assert!(
+            !reply.windows(4).any(|window| window == [0xcb, 0, 0x71, 5]),
+            "{name}"
+        );
+        // Categories it may lead to.
+        let (first, _, _) = led_to(&snapshot, name, 2, &alias_of("a.tracker.example"));
+        assert_eq!(first, Kind::Forwarded, "{name}");
+    }
+    // A rewrite of a list to a listed name, and to one that is an alias of a listed name.
+    let (cache, mut near) = (Cache::new(1 << 20, 0), Near::new());
+    let mut out = Vec::new();
+    let mut ask = |name: &str, out: &mut Vec<u8>| {
+        step::step(
+            &snapshot,
+            &cache,
+            &mut near,
+            &PEER(),
+            &query(name, 1, true),
+            0,
+            out,
+        )
+    };
+    let mandatory = |step: &Step| {
+        matches!(
+            step,
+            Step::Reply(Done {
+                because: Some(Because::Mandatory(_)),
+                ..
+            })
+        )
+    };
+    let moved = ask("moved.example", &mut out);
+    assert!(mandatory(&moved), "{moved:?}");
+    let Step::Upstream(job) = ask("edge.example", &mut out) else {
+        panic!("not asked upstream");
+    };
+    let mut message = query("cdn.example", 1, false);
+    message[2..4].copy_from_slice(&[0x81, 0x80]);
+    message[7] = 2;
+    message.extend_from_slice(&alias_of("a.listed.example"));
+    let first = step::finish(&snapshot, &cache, &job, Ok(&message), 0, &mut out);
+    assert!(mandatory(&first), "{first:?}");
+    let second = ask("edge.example", &mut out);
+    assert!(mandatory(&second), "from the cache: {second:?}");
+}
+
+#[test]
+fn what_is_blocked_while_an_upstream_is_asked_is_not_answered_any_more() {
+    let snapshot = snapshot(index(&[]), BlockAnswer::Null);
+    let (cache, mut near) = (Cache::new(1 << 20, 0), Near::new());
+    let mut out = Vec::new();
+    let packet = query("www.allowed.org", 1, true);
+    let Step::Upstream(job) = step::step(&snapshot, &cache, &mut near, &PEER(), &packet, 0, &mut out) else {
+        panic!("asked upstream");
+    };
+    let policy = InForce::everybody(Profile {
+        deny: Names::read(&["allowed.org".to_owned()]).unwrap(),
+        ..profile(&[])
+    });
+    let later = Snapshot {
+        present: Arc::new(Present::plain(&policy)),
+        policy: Arc::new(policy),
+        ..snapshot.clone()
+    };
+    let step = step::finish(&later, &cache, &job, Ok(&answer(&packet)), 0, &mut out);
+    let Step::Reply(done) = step else {
+        panic!("{step:?}");
+    };
+    assert_eq!((done.kind, done.because), (Kind::Blocked, Some(Because::Denied)));
+    assert!(!out.windows(3).any(|window| window == [192, 0, 2]));
+}
+
+#[test]
+fn nothing_is_logged_of_a_helpline_or_a_listed_name_with_a_search_domain_behind_it() {
+    let lists = [
+        (0, Format::Domains, "help.example\n".to_owned()),
+        (5, Format::Domains, "listed.example\nhidden.onion\n".to_owned()),
+    ];
+    let snapshot = snapshot(index(&lists), BlockAnswer::Nodata);
+    let (cache, mut near) = (Cache::new(1 << 20, 0), Near::new());
+    let mut out = Vec::new();
+    for (name, unspoken) in [
+        ("www.help.example.home.arpa", true),
+        ("help.example.local", true),
+        ("listed.example.home.arpa", true),
+        ("hidden.onion", true),
+        ("www.help.example.lan", true),
+        ("a.listed.example.office.lan", true),
+        ("printer.home.arpa", false),
+        ("example.home.arpa", false),
+        ("nothelp.example.home.arpa", false),
+        ("other.onion", false),
+        ("printer.lan", false),
+    ] {
+        let packet = query(name, 1, false);
+        let step = match step::step(&snapshot, &cache, &mut near, &PEER(), &packet, 0, &mut out) {
+            Step::Upstream(job) => {
+                step::finish(&snapshot, &cache, &job, Err(step::Failure::Network), 0, &mut out)
+            }
+            step => step,
+        };
+        let Step::Reply(done) = step else {
+            panic!("{name}: {step:?}");
+        };
+        assert_eq!(done.helpline, unspoken, "{name}");
+    }
+}
+
 #[test]
 fn a_popular_answer_is_fetched_anew_once_before_its_end() {
     let mut snapshot = snapshot(index(&[]), BlockAnswer::Null);

@@ -350,15 +350,12 @@ impl Engine {
     /// Puts an upstream's answer into the cache.
     fn keep(&self, job: &Job, answer: Result<&[u8], &Failure>) {
         let Ok(answer) = answer else { return };
-        let snapshot = self.snapshot.load_full();
-        let mut unread = Vec::new();
-        step::finish(
-            &snapshot,
+        step::keep(
+            &self.snapshot.load_full(),
             &self.cache,
             job,
-            Ok(answer),
+            answer,
             self.now_ms(),
-            &mut unread,
         );
     }
 

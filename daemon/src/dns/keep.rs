@@ -1,8 +1,8 @@
 //! The cache over a restart: a file in the state folder, written when the daemon ends, read when it starts.
 //!
-//! Names that a household asked for stand in it, so it is the owner's to read alone, helplines are left out, and it is not
-//! written at all where no queries are to be logged. A file that is damaged, too old or from the future is left alone: an
-//! empty cache is no fault.
+//! Names that a household asked for stand in it, so it is the owner's to read alone, helplines and names of the national list
+//! are left out, and it is not written at all where no queries are to be logged. A file that is damaged, too old or from the
+//! future is left alone: an empty cache is no fault.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Seek as _, Write};
@@ -72,7 +72,8 @@ pub fn save(
         inner: BufWriter::new(out),
         hasher: blake3::Hasher::new(),
     };
-    let private = |name: isigurt_blocklists::name::NameRef<'_>| policy::is_helpline(&snapshot.index, name);
+    let private =
+        |name: isigurt_blocklists::name::NameRef<'_>| policy::begins_unspoken(&snapshot.index, name);
     let saved = cache.save(&mut out, wall_s, now_ms, private)?;
     let sum = out.hasher.finalize();
     out.inner.write_all(sum.as_bytes())?;

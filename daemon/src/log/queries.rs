@@ -2,7 +2,8 @@
 //!
 //! Each worker has a [`Pen`]: what it answered in a batch goes into a ring of octets in one piece, or is counted as lost
 //! where there is no room. One thread empties the rings into blocks, and writes a block when it is full or ten seconds old:
-//! flash memory wears out. Helplines, malformed packets and what the privacy setting forbids never reach a ring.
+//! flash memory wears out. Helplines, malformed packets, what is refused before anybody looked whose name it is, and what the
+//! privacy setting forbids never reach a ring.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -12,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-use isigurt_core::policy::Because;
+use isigurt_core::policy::{Because, NATIONAL};
 use isigurt_core::snapshot::Snapshot;
 use isigurt_core::step::{Done, Kind};
 use rtrb::{Consumer, Producer, RingBuffer};
@@ -36,9 +37,6 @@ const BUSY: Duration = Duration::from_millis(5);
 const QUIET: Duration = Duration::from_millis(200);
 /// The same where nothing is kept.
 const IDLE: Duration = Duration::from_secs(3600);
-
-/// The reason of what the national list blocks, as [`Because::text`] says it.
-pub const NATIONAL: &str = "national list";
 
 /// What is kept of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +84,9 @@ impl Pen {
             blocked_only,
         } = self.keeping;
         let blocked = done.kind == Kind::Blocked;
-        if nothing || done.helpline || done.kind == Kind::Fault || blocked_only && !blocked {
+        // What is refused was refused before it was known who asks and whether it is a helpline.
+        let unseen = matches!(done.kind, Kind::Fault | Kind::Refused);
+        if nothing || done.helpline || unseen || blocked_only && !blocked {
             return;
         }
         let Some(question) = question(packet) else {

@@ -46,11 +46,17 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// Answers every query with one address.
+/// Answers every query with one address; a name whose first label is `alias` is an alias of `listed.example`.
 fn everything(packet: &[u8]) -> Vec<Vec<u8>> {
     let end = 12 + packet[12..].iter().position(|&octet| octet == 0).unwrap() + 5;
     let mut answer = packet[..end].to_vec();
     answer[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
+    if packet[12..].to_ascii_lowercase().starts_with(b"\x05alias") {
+        answer[7] = 2;
+        answer.extend(b"\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x3c\x00\x10\x06listed\x07example\x00");
+        answer.extend(b"\x06listed\x07example\x00\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\xc0\x00\x02\x35");
+        return vec![answer];
+    }
     if packet[end - 3] == 1 {
         answer.extend(b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x01\x00\x04\xc0\x00\x02\x35");
     } else {

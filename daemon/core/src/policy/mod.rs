@@ -16,7 +16,7 @@ pub mod schedule;
 mod tests;
 
 use isigurt_blocklists::index::{Hit, Index, Outcome, Plain, TagId, TagKind, TagSet};
-use isigurt_blocklists::name::{Name, NameRef};
+use isigurt_blocklists::name::{MAX_WIRE, Name, NameRef};
 use isigurt_blocklists::rule::Answer;
 
 pub use error::PolicyError;
@@ -121,6 +121,9 @@ pub enum Because {
     SafeSearch,
 }
 
+/// What is told of whatever the national list blocks: never its name.
+pub const NATIONAL: &str = "national list";
+
 impl Because {
     /// For a person: the category, service or group, or what else it is.
     pub fn text<'t>(self, index: &'t Index, profile: &'t Profile) -> &'t str {
@@ -129,7 +132,7 @@ impl Because {
                 .tags()
                 .get(usize::from(tag.0))
                 .map_or("", |tag| tag.id.as_str()),
-            Self::Mandatory(_) => "national list",
+            Self::Mandatory(_) => NATIONAL,
             Self::Paused => "paused",
             Self::Schedule(place) => profile
                 .schedules
@@ -397,6 +400,48 @@ pub fn verdict<'i>(index: &'i Index, client: &Client<'i>, name: NameRef<'_>, qty
 /// Whether a name is a helpline's: never filtered, never logged, for nobody.
 pub fn is_helpline(index: &Index, name: NameRef<'_>) -> bool {
     Said::quick(index, name, 1).0.any(&index.kind(TagKind::Helpline))
+}
+
+/// What the national list says of a name, whoever asks; a helpline is on none.
+pub fn national(index: &Index, name: NameRef<'_>, qtype: u16) -> Option<(Because, Answer)> {
+    let mandatory = index.kind(TagKind::Mandatory);
+    if mandatory.is_empty() {
+        return None;
+    }
+    let (said, _) = Said::quick(index, name, qtype);
+    if said.any(&index.kind(TagKind::Helpline)) {
+        return None;
+    }
+    let (tag, answer) = said.first(&mandatory)?;
+    Some((Because::Mandatory(tag), answer))
+}
+
+/// Whether a name is, or begins with, one that no log may show: a helpline's, or one of the national list. A resolver that got
+/// nothing for such a name asks again with the network's search domain behind it.
+pub fn begins_unspoken(index: &Index, name: NameRef<'_>) -> bool {
+    let (helplines, mandatory) = (index.kind(TagKind::Helpline), index.kind(TagKind::Mandatory));
+    let unspoken = |name: NameRef<'_>| {
+        let (said, candidate) = Said::quick(index, name, 1);
+        candidate || said.any(&helplines) || said.any(&mandatory)
+    };
+    let mut front = [0; MAX_WIRE];
+    let mut end = 0;
+    for label in name.labels() {
+        let next = end + 1 + label.len();
+        let (Some(place), Some(octets)) = (front.get_mut(end..next), name.wire().get(end..next)) else {
+            break;
+        };
+        place.copy_from_slice(octets);
+        end = next;
+        // What follows is still zero: the root.
+        if front
+            .get(..=end)
+            .is_some_and(|front| unspoken(NameRef::accepted_before(front)))
+        {
+            return true;
+        }
+    }
+    false
 }
 
 /// The kind of a tag.

@@ -10,7 +10,7 @@ use isigurt_blocklists::rule::{Answer, LocalRecord};
 use super::{Done, Job, Kind, Peer, Step, Transport};
 use crate::cache::{Cache, Entry, Found, Key, KeyRef, Near};
 use crate::policy::confirm::{self, Prefix, Told};
-use crate::policy::{self, Because, Client, Decision};
+use crate::policy::{self, Because, Client, Decision, Opened};
 use crate::snapshot::{BlockAnswer, Snapshot};
 use crate::special::{self, Special};
 use crate::wire::finished::{Age, Finished};
@@ -36,7 +36,10 @@ pub(super) struct Asked<'l> {
 pub(super) enum Onward {
     /// Anywhere: the name is a helpline's.
     Anywhere,
-    /// To any name, not into private networks: the household allows the name.
+    /// Where a rule leads that the household chose: to any name, into private networks too, but to nothing of the national
+    /// list.
+    Chosen,
+    /// To any name but those of the national list, not into private networks: the household allows the name.
     Public,
     /// To names that are not blocked themselves, not into private networks.
     Permitted,
@@ -135,6 +138,12 @@ impl<'l> Asked<'l> {
         }
         reply.finish(query, code, None);
         Some(Here::Local)
+    }
+
+    /// Whether nothing of the query may be logged although it is answered as any other: see [`policy::begins_unspoken`].
+    pub(super) fn unspoken(&self, here: bool) -> bool {
+        let name = self.query.qname();
+        (here || self.snapshot.is_forwarded(name)) && policy::begins_unspoken(&self.snapshot.index, name)
     }
 
     /// The address that was asked: of one family, and none where the door does not tell.
@@ -252,13 +261,13 @@ impl<'l> Asked<'l> {
             return None;
         }
         let query = self.query;
-        if targets.private && !self.snapshot.may_be_private(query.qname()) {
+        if targets.private && onward != Onward::Chosen && !self.snapshot.may_be_private(query.qname()) {
             let error = Some(self.block_error(Because::Private));
             self.negative(rcode::NOERROR, error, out);
             return Some(blocked(Because::Private));
         }
-        if onward == Onward::Public {
-            return None;
+        if onward != Onward::Permitted {
+            return self.barred_by_law(answer, targets, out);
         }
         for name in &targets.names {
             match self.decide(name.as_ref()) {
@@ -286,8 +295,44 @@ impl<'l> Asked<'l> {
         None
     }
 
+    /// The same for what the household opened: no rule of its own opens the national list, nor does an alias.
+    fn barred_by_law(&self, answer: &Finished, targets: &Targets, out: &mut Vec<u8>) -> Option<Done> {
+        for name in &targets.names {
+            if policy::is_helpline(&self.snapshot.index, name.as_ref()) {
+                return None;
+            }
+            if let Some((because, answer)) = self.unlawful(name.as_ref()) {
+                return Some(self.barred_as(because, &answer, out));
+            }
+        }
+        if !self.snapshot.index.has_addresses() {
+            return None;
+        }
+        let mut found = None;
+        targets::address(answer.wire(), |address| {
+            found = self.unlawful(AddressName::new(address).as_ref());
+            found.is_some()
+        });
+        found.map(|(because, answer)| self.barred_as(because, &answer, out))
+    }
+
+    /// What the national list says of a name; candidates that nothing is known of are decided as their list says.
+    fn unlawful(&self, name: NameRef<'_>) -> Option<(Because, Answer)> {
+        let index = &self.snapshot.index;
+        if let Some(found) = policy::national(index, name, self.query.qtype) {
+            return Some(found);
+        }
+        if !index.has_prefixes() || policy::is_helpline(index, name) {
+            return None;
+        }
+        match self.judge_candidates(name, Decision::Excepted(Opened::Own), true) {
+            Ok(Decision::Blocked(because, answer)) => Some((because, answer)),
+            _ => None,
+        }
+    }
+
     /// Answers as a rule wants that speaks of what an answer leads to.
-    fn barred_as(&self, because: Because, answer: &Answer, out: &mut Vec<u8>) -> Done {
+    pub(super) fn barred_as(&self, because: Because, answer: &Answer, out: &mut Vec<u8>) -> Done {
         let error = Some(self.block_error(because));
         let query = self.query;
         match answer {
@@ -361,6 +406,9 @@ impl<'l> Asked<'l> {
     /// An alias of a rule: its target from the cache, else a job.
     fn aliased(&self, near: &mut Near, target: &Name, out: &mut Vec<u8>) -> Step {
         let query = self.query;
+        if let Some((because, answer)) = self.unlawful(target.as_ref()) {
+            return Step::Reply(self.barred_as(because, &answer, out));
+        }
         if query.qtype == rtype::CNAME {
             let mut reply = Reply::to(query, rcode::NOERROR, out);
             let ttl = self.snapshot.answers.block_ttl;
@@ -370,8 +418,11 @@ impl<'l> Asked<'l> {
         }
         match self.cache.get(near, self.key(target.as_ref()), self.now_ms) {
             Found::Fresh(entry, age) => {
-                self.respond(Some(target), &entry.answer, Age::Fresh(age), None, out);
-                Step::Reply(Kind::Blocked.into())
+                let barred = self.barred(Onward::Chosen, &entry.answer, &entry.targets, out);
+                Step::Reply(barred.unwrap_or_else(|| {
+                    self.respond(Some(target), &entry.answer, Age::Fresh(age), None, out);
+                    Kind::Blocked.into()
+                }))
             }
             Found::Stale(entry) => self.upstream(self.key(target.as_ref()), Some(target), Some(entry)),
             Found::Missing => self.upstream(self.key(target.as_ref()), Some(target), None),

@@ -11,7 +11,7 @@ use isigurt_blocklists::data::{self, Category, Service};
 use isigurt_blocklists::index::TagKind;
 use isigurt_blocklists::name::Name;
 use isigurt_core::policy::schedule::Mode;
-use isigurt_core::policy::{self, Because, Client, Decision};
+use isigurt_core::policy::{self, Because, Client, Decision, NATIONAL};
 use isigurt_core::snapshot::Snapshot;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -67,11 +67,21 @@ impl Why {
         }
         // The name may be blocked for where its answer leads.
         let whom = Whom::Device(address.to_string());
-        let explained = site.watch.why(&name.to_string(), A, &whom, None);
-        let leads = explained.ok().and_then(|explained| explained.leads_to);
-        match leads.and_then(|target| Name::parse(&target).ok()) {
+        let explained = site.watch.why(&name.to_string(), A, &whom, None).ok();
+        let Some(explained) = explained.filter(|explained| explained.verdict == "blocked") else {
+            return Self::Open;
+        };
+        if explained.because.as_deref() == Some(NATIONAL) {
+            return Self::National;
+        }
+        match explained.leads_to.and_then(|target| Name::parse(&target).ok()) {
             Some(target) => Self::by_name(&snapshot, &client, &target),
-            None => Self::Open,
+            // Or because it shares the hash of a listed name.
+            None => explained
+                .candidate_of
+                .into_iter()
+                .next()
+                .map_or(Self::Open, |list| Self::Category(list.category)),
         }
     }
 
