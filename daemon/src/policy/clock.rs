@@ -1,7 +1,9 @@
 //! What time changes: hours of schedules, the ends of pauses and grants, the days of budgets.
 //!
 //! One task looks at the clock on the wall every second, when a second begins; so a clock that jumps is seen as soon as one
-//! that runs. Where something begins or ends, what holds is made anew for all profiles at once.
+//! that runs. Where something begins or ends, what holds is made anew for all profiles at once. The line has no clock on the
+//! wall, only one that runs on evenly and the time at which that began: where the clock on the wall leaps, that time is set
+//! right here, else whatever expires on the line would never do so on a box that starts in 1970.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use isigurt_core::snapshot::Snapshot;
 use jiff::Timestamp;
 
 use super::tables::{self, Used};
-use super::{Event, Household, Inner};
+use super::{Event, Household, Inner, RELEASED_S};
 use crate::dns::engine::Engine;
 use crate::store::Changes;
 
@@ -29,6 +31,14 @@ pub async fn tick<H: AsRef<Household>>(engine: Arc<Engine>, household: Arc<H>) {
     }
 }
 
+/// Seconds since 1970 at the engine's start, by the clock on the wall as it is now.
+fn epoch_s(engine: &Engine, now: Timestamp) -> u64 {
+    let (_, now_ms) = engine.cache();
+    u64::try_from(now.as_second())
+        .unwrap_or(0)
+        .saturating_sub(now_ms / 1000)
+}
+
 impl Household {
     /// Has hold what holds at `now`.
     pub fn look(&self, engine: &Engine, now: Timestamp) {
@@ -36,13 +46,21 @@ impl Household {
         let snapshot = engine.snapshot();
         let due = snapshot.present.next.is_some_and(|next| next <= now) || now < inner.looked;
         inner.looked = now;
+        let epoch_s = epoch_s(engine, now);
+        // Both are rounded to seconds: one that is off by one is right.
+        let leapt = snapshot.answers.epoch_s.abs_diff(epoch_s) > 1;
+        if due || leapt {
+            let mut next = Snapshot::clone(&snapshot);
+            if leapt {
+                next.answers.epoch_s = epoch_s;
+            }
+            if due {
+                self.forget(&mut inner, now);
+                next.present = inner.present(&snapshot.policy, &snapshot.index, now);
+            }
+            engine.swap(next);
+        }
         if due {
-            self.forget(&mut inner, now);
-            let present = inner.present(&snapshot.policy, &snapshot.index, now);
-            engine.swap(Snapshot {
-                present,
-                ..Snapshot::clone(&snapshot)
-            });
             self.tell(Event::Moments);
         }
         let since = now.as_second() - inner.kept.0.as_second();
@@ -59,6 +77,9 @@ impl Household {
     pub(super) fn keep_minutes(&self, inner: &mut Inner, engine: &Engine, now: Timestamp) {
         let snapshot = engine.snapshot();
         let day = snapshot.present.day;
+        if now.as_second() >= RELEASED_S {
+            inner.counted = day;
+        }
         let mut changes = Changes::default();
         let mut kept = HashMap::new();
         for (who, budget, reading) in snapshot.policy.readings(day) {
@@ -104,6 +125,7 @@ impl Household {
                 used: used.minutes,
                 bonus: used.bonus,
             };
+            inner.counted = inner.counted.max(used.day);
             ready.go_on(&used.who, &used.budget, reading);
             inner.kept.1.insert(key, (used.minutes, used.bonus));
         }

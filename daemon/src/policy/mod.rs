@@ -131,7 +131,12 @@ struct Inner {
     looked: Timestamp,
     /// When minutes were kept last, and what they were.
     kept: (Timestamp, HashMap<String, (u16, u16)>),
+    /// The newest day that minutes were counted on, by a clock that was right.
+    counted: u16,
 }
+
+/// 23 November 2025: a clock that says less is not set yet.
+const RELEASED_S: i64 = 1_763_856_000;
 
 impl Inner {
     fn policy(&self) -> &Arc<Policy> {
@@ -140,7 +145,12 @@ impl Inner {
 
     fn present(&self, policy: &InForce, index: &Index, now: Timestamp) -> Arc<Present> {
         let said = (self.pauses.as_slice(), self.grants.as_slice());
-        Arc::new(Present::new(policy, index, said, now, &self.zone))
+        let mut present = Present::new(policy, index, said, now, &self.zone);
+        if now.as_second() < RELEASED_S {
+            // Whoever pulls the plug of a box without a clock shall not begin the day's minutes anew by that.
+            present.day = present.day.max(self.counted);
+        }
+        Arc::new(present)
     }
 
     fn clients(&self, policy: &InForce) -> Arc<Clients> {
@@ -191,6 +201,7 @@ impl Household {
                 zone,
                 looked: Timestamp::now(),
                 kept: (Timestamp::now(), HashMap::new()),
+                counted: 0,
             }),
             store,
         })
