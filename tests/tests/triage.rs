@@ -4,7 +4,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use isigurt_tests::{Browser, Platform};
+use isigurt_tests::{Browser, Chromium, Platform};
 use isigurt_wire::decision::{Act, Decision, Sealed};
 use isigurt_wire::report::{Kind, State};
 use serde_json::Value;
@@ -422,6 +422,31 @@ fn the_desk_as_a_page_works_without_javascript_and_only_for_whoever_started_it()
     assert_eq!(foreign.status, 403);
     assert_eq!(ben.with("host", "evil.test").send("GET", "/", "").status, 403);
     assert_eq!(ben.send("GET", "/nowhere", "").status, 404);
+}
+
+#[test]
+fn a_real_browser_enters_and_takes_up_a_case() {
+    let platform = Platform::start("");
+    platform.add_analyst("ben");
+    let receipt = platform.report(Kind::AbuseMaterial, "bad.test", None);
+    let desk = platform.desk("ben");
+    let mut page = Chromium::open(&format!("http://{}/style.css", desk.address));
+    let mut go = |script: &str| {
+        page.runs(script);
+        std::thread::sleep(std::time::Duration::from_secs(2)); // a page that is left runs nothing more
+        page.runs("document.body.innerText")
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let cases = go(&format!("setTimeout(() => location.href = {:?}); 0", desk.entry));
+    assert!(cases.contains("bad.test"), "{cases}");
+    go("const link = document.querySelector('a[href^=\"/case/\"]'); setTimeout(() => link.click()); 0");
+    let taken = go(
+        "const form = document.querySelector('form[action$=\"/take\"]'); setTimeout(() => form.submit()); 0",
+    );
+    assert!(!taken.contains("not the address"), "{taken}");
+    assert_eq!(platform.state(&receipt), State::UnderReview.as_str());
 }
 
 fn desk_page(browser: &mut Browser, path: &str) -> String {
