@@ -31,6 +31,10 @@ const LARGEST: u64 = 64 << 10;
 const GIVEN_UP_S: i64 = 30 * 86_400;
 /// The longest wait that a platform may ask for.
 const LONGEST_WAIT_S: i64 = 7 * 86_400;
+/// A time that lies further ahead was written by a clock that was wrong, and holds nothing up.
+const FARTHEST_S: i64 = 8 * 86_400;
+/// 23 November 2025: what a clock took down before, it took down wrongly.
+const RELEASED_S: i64 = 1_763_856_000;
 
 /// How long is waited between tries.
 #[derive(Debug, Clone, Copy)]
@@ -114,13 +118,13 @@ impl Courier {
             Stage::Waiting { tries, next_s, .. } if *tries > 0 => Some(*next_s),
             _ => None,
         });
-        if let Some(until) = quiet.max().filter(|until| *until > now_s) {
-            return Ok(until.min(now_s + self.pace.longest_s.max(LONGEST_WAIT_S)));
+        if let Some(until) = quiet.filter(|until| !is_due(*until, now_s)).max() {
+            return Ok(until);
         }
         kept.sort_by_key(|(_, kept)| kept.next_s());
         let due = kept
             .iter()
-            .filter(|(_, kept)| kept.next_s().is_some_and(|next| next <= now_s));
+            .filter(|(_, kept)| kept.next_s().is_some_and(|next| is_due(next, now_s)));
         for (receipt, report) in due {
             let outcome = match &report.stage {
                 Stage::Waiting { envelope, .. } => {
@@ -181,7 +185,7 @@ impl Courier {
             },
             Err(error) => (format!("the platform cannot be reached: {error}"), None),
         };
-        if now_s - report.taken_s > GIVEN_UP_S {
+        if report.taken_s >= RELEASED_S && now_s - report.taken_s > GIVEN_UP_S {
             let why = format!("30 days without success: {why}. Make the report anew");
             self.refuse(receipt, &why, now_s)?;
             return Ok(Outcome::Answered);
@@ -283,6 +287,11 @@ impl Courier {
         let month = at.to_zoned_datetime(TimeZone::UTC).strftime("%Y-%m").to_string();
         Ok(pseudonym(&secret, &month))
     }
+}
+
+/// Whether a time has come.
+fn is_due(at_s: i64, now_s: i64) -> bool {
+    at_s <= now_s || at_s > now_s + FARTHEST_S
 }
 
 /// Why the platform does not take a report, for whoever made it.

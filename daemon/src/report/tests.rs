@@ -295,6 +295,29 @@ fn what_the_platform_asks_for_is_done_and_what_it_does_not_take_is_said() {
 }
 
 #[test]
+fn a_clock_that_was_wrong_holds_no_report_up_and_gives_none_up() {
+    // In the future while it was tried, then set right.
+    let bench = bench();
+    let receipt = bench.take();
+    bench.platform.then("503 Service Unavailable", "");
+    bench.round(NOW + 20 * 86_400);
+    bench.platform.says("201 Created", State::Received);
+    bench.round(NOW + 60);
+    assert_eq!(bench.state(&receipt).0, Where::Received);
+    // In 1970 while it was made, as on a box that starts without a clock.
+    let bench = self::bench();
+    let taken = bench.desk.take(&draft(), &From::default(), 40).unwrap();
+    for now in [40, NOW] {
+        bench.platform.then("503 Service Unavailable", "");
+        bench.round(now);
+        assert_eq!(bench.state(&taken.receipt).0, Where::Waiting, "{now}");
+    }
+    bench.platform.says("201 Created", State::Received);
+    bench.round(NOW + 3_600);
+    assert_eq!(bench.state(&taken.receipt).0, Where::Received);
+}
+
+#[test]
 fn how_it_stands_is_asked_until_it_is_done_with() {
     let bench = bench();
     let receipt = bench.take();
