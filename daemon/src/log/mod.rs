@@ -12,14 +12,28 @@ pub mod record;
 pub mod segment;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Directive;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+
+/// Libraries that write down the names that they look up, helplines too, as soon as more than errors is wanted.
+const TALKATIVE: [&str; 3] = ["hickory_net", "hickory_proto", "hickory_resolver"];
+
+/// The filter with those libraries held to errors, whatever is asked for.
+fn quiet(mut filter: EnvFilter) -> EnvFilter {
+    for library in TALKATIVE {
+        if let Ok(errors) = format!("{library}=error").parse::<Directive>() {
+            filter = filter.add_directive(errors);
+        }
+    }
+    filter
+}
 
 /// Starts logging: to the journal where systemd reads our standard error, else to standard error. `RUST_LOG` sets
 /// what is said; the default is `info`.
 pub fn start() {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,hickory_net=error,sled=warn"));
+    let filter =
+        quiet(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sled=warn")));
     let registry = tracing_subscriber::registry().with(filter);
     if std::env::var_os("JOURNAL_STREAM").is_some()
         && let Ok(journal) = tracing_journald::layer()
