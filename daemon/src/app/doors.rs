@@ -58,8 +58,8 @@ pub(super) fn open(
     let mut doors = Vec::new();
     for listener in clear {
         let wrong = wrong("web UI on", &listener);
-        let listener = super::stream(listener).map_err(wrong)?;
-        doors.push(tokio::spawn(web::serve(listener, site.clone())));
+        let served = web::serve(listener, site.clone()).map_err(wrong)?;
+        doors.push(tokio::spawn(served));
     }
     let server = site.certificates.server(web::PROTOCOLS)?;
     for listener in encrypted {

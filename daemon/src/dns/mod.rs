@@ -9,6 +9,7 @@
 //! This module knows nothing of the web UI or of commands. The snapshot is loaded once a query and never locked.
 
 pub mod check;
+pub mod crowd;
 pub mod engine;
 pub mod keep;
 pub mod lookup;

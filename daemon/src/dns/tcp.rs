@@ -3,9 +3,8 @@
 //! A client gets a bounded number of connections, a bounded number of queries under way on each, and a bounded time
 //! for a message; a malformed message gets its FORMERR and the connection is closed.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use isigurt_core::step::{Peer, TCP_IDLE_S, Transport};
@@ -17,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
+use super::crowd::Crowd;
 use super::engine::{Engine, Next};
 
 /// Connections in all.
@@ -30,40 +30,9 @@ const IDLE: Duration = Duration::from_secs(TCP_IDLE_S as u64);
 /// Time for the rest of a message whose first octet has come.
 const MESSAGE: Duration = Duration::from_secs(5);
 
-#[derive(Debug, Default)]
-struct Clients(Mutex<HashMap<IpAddr, usize>>);
-
-/// A client's place, given back when it is dropped.
-struct Place(Arc<Clients>, IpAddr);
-
-impl Clients {
-    fn enter(self: &Arc<Self>, client: IpAddr) -> Option<Place> {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = held.entry(client).or_default();
-        if *count >= PER_CLIENT {
-            return None;
-        }
-        *count += 1;
-        Some(Place(self.clone(), client))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut held = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = held.get_mut(&self.1) {
-            *count -= 1;
-            if *count == 0 {
-                held.remove(&self.1);
-            }
-        }
-    }
-}
-
 /// Serves one listener until the task is ended.
 pub async fn serve(engine: Arc<Engine>, listener: TcpListener) {
-    let clients = Arc::new(Clients::default());
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let crowd = Crowd::new(CONNECTIONS, PER_CLIENT);
     loop {
         let (stream, from) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -73,13 +42,13 @@ pub async fn serve(engine: Arc<Engine>, listener: TcpListener) {
                 continue;
             }
         };
-        let (Ok(place), Some(client)) = (places.clone().try_acquire_owned(), clients.enter(from.ip())) else {
+        let Some(place) = crowd.enter(from.ip()) else {
             continue; // too many; the client sees a closed connection
         };
         let engine = engine.clone();
         tokio::spawn(async move {
             connection(engine, stream, from).await;
-            drop((place, client));
+            drop(place);
         });
     }
 }

@@ -8,12 +8,13 @@
 //! It never decides who may do what: that is [`crate::accounts::rights`].
 
 pub mod api;
+mod crowd;
 mod files;
 pub mod gate;
 pub mod metrics;
 pub mod pages;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,6 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use axum_server::tls_rustls::RustlsConfig;
 use rustls::ServerConfig;
-use tokio::net::TcpListener;
 
 use crate::accounts::Accounts;
 use crate::alerts::{Alerts, Signal};
@@ -33,6 +33,7 @@ use crate::report::Desk;
 use crate::stats::Stats;
 use crate::status::Watch;
 use crate::tls::Certificates;
+use crowd::Counted;
 
 /// What is spoken over an encrypted connection, as ALPN names it. HTTP/2 first: a page that listens to events holds a
 /// connection of HTTP/1.1 for itself alone.
@@ -90,16 +91,23 @@ pub fn router(site: Site) -> Router {
 }
 
 /// Serves one listener, unencrypted, until the task is ended.
-pub async fn serve(listener: TcpListener, site: Site) {
+pub fn serve(listener: TcpListener, site: Site) -> std::io::Result<impl Future<Output = ()>> {
     let app = router(site).into_make_service_with_connect_info::<SocketAddr>();
-    if let Err(error) = axum::serve(listener, app).await {
-        tracing::error!(%error, "the web UI has ended");
-    }
+    let mut door = axum_server::from_tcp(listener)?
+        .map(Counted::new)
+        .http1_only()
+        .first_request_timeout(PATIENCE);
+    door.http_builder().http1().header_read_timeout(PATIENCE);
+    Ok(async move {
+        if let Err(error) = door.serve(app).await {
+            tracing::error!(%error, "the web UI has ended");
+        }
+    })
 }
 
 /// Serves one listener, encrypted, until the task is ended.
 pub fn serve_encrypted(
-    listener: std::net::TcpListener,
+    listener: TcpListener,
     server: Arc<ServerConfig>,
     site: Site,
 ) -> std::io::Result<impl Future<Output = ()>> {
@@ -108,6 +116,7 @@ pub fn serve_encrypted(
         .layer(middleware::from_fn_with_state(certificates, insist))
         .layer(Extension(gate::Encrypted));
     let mut door = axum_server::tls_rustls::from_tcp_rustls(listener, RustlsConfig::from_config(server))?
+        .map(Counted::new)
         .first_request_timeout(PATIENCE);
     door.http_builder().http1().header_read_timeout(PATIENCE);
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
