@@ -6,6 +6,7 @@
 
 mod doors;
 mod edges;
+mod lasting;
 mod line;
 mod lists;
 mod tasks;
@@ -29,7 +30,7 @@ use crate::dns::upstream::Upstream;
 use crate::dns::{keep, tcp, udp};
 use crate::http::{self, HttpError};
 use crate::log::queries::{Keeping, QueryLog};
-use crate::policy::{self, Household};
+use crate::policy::Household;
 use crate::report::{self, Desk};
 use crate::status::Watch;
 use crate::store::{Store, StoreError};
@@ -41,6 +42,7 @@ use crate::{control, web};
 
 pub use edges::Edges;
 use edges::refused;
+use lasting::lasting;
 pub use line::{Run, snapshot};
 use tasks::{counts, sightings};
 
@@ -148,7 +150,7 @@ impl App {
         let http = lists::http(config, &engine)?;
         let alerts = lists::alerts(config, &store, &http, &accounts)?;
         let keeper = Keeper::new(store.clone(), config.clone());
-        let (desk, delivery) = reports(&store, config, &keeper, &http);
+        let (desk, delivery) = reports(&store, config, &keeper, (&http, &engine));
         let listen_error = |what, error| refused(what, SocketAddr::from(([0, 0, 0, 0], 0)), error);
 
         let mut doors = Vec::new();
@@ -194,15 +196,9 @@ impl App {
             accounts.clone(),
             desk.clone(),
         )));
-        doors.push(tokio::spawn(tidy(accounts.clone())));
-        doors.push(tokio::spawn(certificates.clone().keep(now)));
+        doors.extend(tasks::of_the_house(&site, &http));
         doors.push(delivery);
         doors.extend(tasks::beside_the_line(&engine, &network, &site));
-        doors.push(tokio::spawn(policy::keep_holidays(
-            engine.clone(),
-            watch.clone(),
-            http.clone(),
-        )));
         doors.extend(lists::keep(config, &keeper, &http, &watch));
         let confirmer = Confirmer::new(http.clone(), keeper.clone(), run.confirmed.clone());
         watch.engine().confirm_with(Arc::new(confirmer));
@@ -385,12 +381,13 @@ fn reports(
     store: &Store,
     config: &Config,
     keeper: &Keeper,
-    http: &http::Client,
+    (http, engine): (&http::Client, &Engine),
 ) -> (Arc<Desk>, JoinHandle<()>) {
     let base = config.platform.as_ref().map(|platform| platform.url.clone());
     let desk = Desk::new(store.clone(), keeper.services(), base);
-    let delivery = report::deliver(desk.clone(), http.clone(), report::Pace::default());
-    (desk, tokio::spawn(delivery))
+    let (sent, http) = (desk.clone(), http.clone());
+    let deliver = move || report::deliver(sent.clone(), http.clone(), report::Pace::default());
+    (desk, lasting(engine.faults(), "reports", deliver))
 }
 
 /// Opens the accounts; where there is none, the log says how the gateway gets its owner.
@@ -404,16 +401,6 @@ fn accounts(store: Store, config: &Config) -> Result<Arc<Accounts>, StartError> 
         tracing::warn!(%code, "nobody owns this gateway yet: open the web UI and claim it with this code");
     }
     Ok(Arc::new(accounts))
-}
-
-/// Lets go of sessions and tokens that have expired.
-async fn tidy(accounts: Arc<Accounts>) {
-    loop {
-        tokio::time::sleep(Duration::from_secs(300)).await;
-        if let Err(error) = accounts.work(Accounts::tidy).await {
-            tracing::warn!(%error, "accounts are not tidied");
-        }
-    }
 }
 
 /// Seconds since 1970, 0 before.

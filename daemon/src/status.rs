@@ -130,8 +130,22 @@ fn list_problem(list: &ListStatus, now: i64) -> Option<String> {
         )),
         (Some(error), None) if list.rules == 0 => Some(format!("list {id}: {error}")),
         (Some(error), None) => Some(format!("list {id}: {error}; its last good version is in force")),
-        (None, _) => None,
+        (None, _) => overdue(list, now),
     }
+}
+
+/// What is to be said where nobody asks a list's server any more, which brings no error.
+fn overdue(list: &ListStatus, now: i64) -> Option<String> {
+    let late = now - list.next_try?;
+    // A clock that was not set when this was planned says years.
+    if !(DAY..365 * DAY).contains(&late) {
+        return None;
+    }
+    let id = &list.id;
+    Some(format!(
+        "list {id}: its server was to be asked {} hours ago and was not; its last good version is in force",
+        late / 3600
+    ))
 }
 
 /// The same about the platform.
@@ -392,6 +406,7 @@ impl Watch {
         {
             problems.push(format!("reload failed: {error}; what was in force before stays"));
         }
+        problems.extend(self.engine.faults().told());
         problems.extend(self.household.calendar_problems());
         problems.extend(self.certificates.problem(Timestamp::now().as_second()));
         if upstreams.is_empty() {

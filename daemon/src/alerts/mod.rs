@@ -136,8 +136,8 @@ pub struct Alerts {
     /// What somebody wants to hear of.
     wanted: ArcSwap<HashSet<String>>,
     signals: mpsc::Sender<Signal>,
-    /// Taken by the task that sends.
-    arriving: Mutex<Option<mpsc::Receiver<Signal>>>,
+    /// Held by the task that sends.
+    arriving: tokio::sync::Mutex<mpsc::Receiver<Signal>>,
 }
 
 /// Why recipients are not as asked.
@@ -193,7 +193,7 @@ impl Alerts {
             writing: Mutex::new(()),
             wanted: ArcSwap::default(),
             signals,
-            arriving: Mutex::new(Some(arriving)),
+            arriving: tokio::sync::Mutex::new(arriving),
         };
         alerts.note_wanted();
         Ok(Arc::new(alerts))
@@ -204,23 +204,20 @@ impl Alerts {
         self.wanted.load().contains(about)
     }
 
-    /// Tells of something. Never waits: where too much waits already this is left out.
+    /// Tells of something. Never waits: where too much waits already this is left out. What was blocked comes in floods,
+    /// perhaps made by who wants nobody to hear of something else: half of the room is for danger and the gateway alone.
     pub fn tell(&self, signal: Signal) {
-        if self.wants(&signal.about) {
+        let flood = signal.about.starts_with("category:");
+        let room = !flood || self.signals.capacity() > WAITING / 2;
+        if room && self.wants(&signal.about) {
             let _ = self.signals.try_send(signal);
         }
     }
 
     /// Sends what is told, until the task is ended.
     pub async fn serve(self: Arc<Self>) {
-        let arriving = self
-            .arriving
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(arriving) = arriving {
-            post::serve(self, arriving).await;
-        }
+        let mut arriving = self.arriving.lock().await;
+        post::serve(&self, &mut arriving).await;
     }
 
     /// All recipients with their ids, without secrets.
@@ -367,4 +364,58 @@ fn new_id() -> String {
     let mut octets = [0; 8];
     let _ = getrandom::fill(&mut octets);
     data_encoding::HEXLOWER.encode(&octets)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::accounts::{Lifetimes, SystemClock};
+    use crate::http::{Settings, SystemLookup};
+
+    #[test]
+    fn a_flood_of_what_was_blocked_keeps_no_danger_from_being_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let lookup: Arc<dyn crate::http::Lookup> = Arc::new(SystemLookup);
+        let http = Client::new(&Settings::default(), &lookup).unwrap();
+        let store = Store::in_memory(folder.path());
+        let lifetimes = Lifetimes {
+            idle: Duration::from_secs(60),
+            longest: Duration::from_secs(60),
+        };
+        let accounts = Accounts::open(store.clone(), Arc::new(SystemClock::default()), lifetimes).unwrap();
+        let alerts = Alerts::open(store, http, Arc::new(accounts), push::Settings::default()).unwrap();
+        let lead = Recipient {
+            name: "lead".to_owned(),
+            language: Language::Sq,
+            about: vec!["category:self-harm".to_owned(), "danger".to_owned()],
+            profiles: Vec::new(),
+            digest_minutes: 60,
+            way: Way::Webhook {
+                url: "https://a.example".to_owned(),
+                secret: None,
+            },
+        };
+        alerts.add(&Author::console(), lead).unwrap();
+        let tell = |about: &str| {
+            alerts.tell(Signal {
+                about: about.to_owned(),
+                profile: String::new(),
+                device: String::new(),
+                problem: String::new(),
+            });
+        };
+        for _ in 0..10 * WAITING {
+            tell("category:self-harm");
+        }
+        tell("danger");
+        let mut arriving = alerts.arriving.try_lock().unwrap();
+        let mut told = Vec::new();
+        while let Ok(signal) = arriving.try_recv() {
+            told.push(signal.about);
+        }
+        assert_eq!(told.last().map(String::as_str), Some("danger"));
+        assert!(told.len() > WAITING / 4, "{}", told.len());
+    }
 }

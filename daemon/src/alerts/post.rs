@@ -129,7 +129,7 @@ struct Letter {
 }
 
 /// Sends what arrives, until the task is ended.
-pub(super) async fn serve(alerts: Arc<Alerts>, mut arriving: Receiver<Signal>) {
+pub(super) async fn serve(alerts: &Arc<Alerts>, arriving: &mut Receiver<Signal>) {
     let mut gathered = Gathered::default();
     let mut late: Vec<Letter> = Vec::new();
     let mut look = tokio::time::interval(LOOK);
@@ -143,7 +143,7 @@ pub(super) async fn serve(alerts: Arc<Alerts>, mut arriving: Receiver<Signal>) {
                     signals.push(signal);
                 }
                 for (id, listener) in alerts.listeners() {
-                    for signal in signals.iter().filter(|one| listener.wants(&alerts, &one.about, &one.profile)) {
+                    for signal in signals.iter().filter(|one| listener.wants(alerts, &one.about, &one.profile)) {
                         gathered.take(&id, signal);
                     }
                 }
@@ -155,8 +155,8 @@ pub(super) async fn serve(alerts: Arc<Alerts>, mut arriving: Receiver<Signal>) {
                 }
             }
         }
-        let mut letters = write(&alerts, &mut gathered, &late);
-        keep(&alerts, &letters);
+        let mut letters = write(alerts, &mut gathered, &late);
+        keep(alerts, &letters);
         let now = Instant::now();
         let (due, waiting): (Vec<_>, Vec<_>) = late.into_iter().partition(|letter| letter.next <= now);
         letters.extend(due.into_iter().filter_map(|letter| {
@@ -164,7 +164,7 @@ pub(super) async fn serve(alerts: Arc<Alerts>, mut arriving: Receiver<Signal>) {
             Some(Letter { listener, ..letter })
         }));
         late = waiting;
-        late.extend(send_all(&alerts, letters).await);
+        late.extend(send_all(alerts, letters).await);
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
+use super::lasting::lasting;
 use super::now;
 use crate::accounts::Accounts;
 use crate::alerts::{Alerts, push};
@@ -74,7 +75,16 @@ pub(super) fn keep(
     client: &http::Client,
     watch: &Arc<Watch>,
 ) -> Vec<JoinHandle<()>> {
-    let mut tasks: Vec<JoinHandle<()>> = keeper.start(client).into();
+    let faults = watch.engine().faults();
+    let (platform, lists) = ((keeper.clone(), client.clone()), (keeper.clone(), client.clone()));
+    let mut tasks = vec![
+        lasting(faults, "national lists", move || {
+            platform.0.clone().keep_platform(platform.1.clone())
+        }),
+        lasting(faults, "lists", move || {
+            lists.0.clone().keep_lists(lists.1.clone())
+        }),
+    ];
     if let Some(metrics) = &config.metrics {
         tasks.push(tokio::spawn(measured(metrics.listen, watch.clone())));
     }

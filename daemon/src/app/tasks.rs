@@ -7,12 +7,15 @@ use isigurt_core::snapshot::Site;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
 
+use super::lasting::lasting;
 use super::now;
+use crate::accounts::Accounts;
 use crate::alerts::{Alerts, Signal};
 use crate::clients::sightings::{self, Bounds, Sighting, Sightings};
 use crate::clients::{Known, Network};
 use crate::config::{Config, LogQueries};
 use crate::dns::engine::Engine;
+use crate::http;
 use crate::log::record::Raw;
 use crate::policy::{self, Event};
 use crate::stats::{Counting, Stats, Taken};
@@ -51,21 +54,57 @@ pub(super) fn beside_the_line(
     network: &Network,
     site: &web::Site,
 ) -> [JoinHandle<()>; 7] {
-    let (watch, stats) = (&site.watch, site.stats.clone());
+    let (watch, stats, alerts) = (&site.watch, site.stats.clone(), site.alerts.clone());
+    // Each is made of what it is handed here, as often as it has to be.
+    let clock = (engine.clone(), watch.clone());
+    let sightings = watch.sightings().clone();
+    let forgetting = watch.clone();
+    let knowing = (engine.clone(), watch.clone(), network.changed());
+    let reader = Arc::new(network.reader());
+    let faring = (engine.clone(), stats);
+    let worrying = (watch.clone(), alerts.clone());
+    let faults = engine.faults();
     [
-        tokio::spawn(policy::tick(engine.clone(), watch.clone())),
-        tokio::spawn(watch.sightings().clone().keep_saving()),
-        tokio::spawn(forget(watch.clone())),
-        tokio::spawn(know(
-            engine.clone(),
-            watch.clone(),
-            network.changed(),
-            network.reader(),
-        )),
-        tokio::spawn(fare(engine.clone(), stats)),
-        tokio::spawn(site.alerts.clone().serve()),
-        tokio::spawn(worry(watch.clone(), site.alerts.clone())),
+        lasting(faults, "clock", move || {
+            policy::tick(clock.0.clone(), clock.1.clone())
+        }),
+        lasting(faults, "devices seen", move || sightings.clone().keep_saving()),
+        lasting(faults, "devices named", move || forget(forgetting.clone())),
+        lasting(faults, "network", move || {
+            let reader = reader.clone();
+            let (engine, watch, changed) = knowing.clone();
+            know(engine, watch, changed, move || reader())
+        }),
+        lasting(faults, "counts", move || fare(faring.0.clone(), faring.1.clone())),
+        lasting(faults, "alerts", move || alerts.clone().serve()),
+        lasting(faults, "worries", move || {
+            worry(worrying.0.clone(), worrying.1.clone())
+        }),
     ]
+}
+
+/// Starts what keeps the house in order: accounts, certificate, calendars.
+pub(super) fn of_the_house(site: &web::Site, http: &http::Client) -> [JoinHandle<()>; 3] {
+    let faults = site.watch.engine().faults();
+    let (accounts, certificates) = (site.accounts.clone(), site.certificates.clone());
+    let (watch, http) = (site.watch.clone(), http.clone());
+    [
+        lasting(faults, "accounts", move || tidy(accounts.clone())),
+        lasting(faults, "certificate", move || certificates.clone().keep(now)),
+        lasting(faults, "calendars", move || {
+            policy::keep_holidays(watch.engine().clone(), watch.clone(), http.clone())
+        }),
+    ]
+}
+
+/// Lets go of sessions and tokens that have expired.
+async fn tidy(accounts: Arc<Accounts>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(300)).await;
+        if let Err(error) = accounts.work(Accounts::tidy).await {
+            tracing::warn!(%error, "accounts are not tidied");
+        }
+    }
 }
 
 /// Has the query log's thread count what was asked for.

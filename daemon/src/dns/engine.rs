@@ -1,7 +1,8 @@
 //! What every door shares: the snapshot, the cache, the upstream, the clock and the counters.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -37,6 +38,33 @@ pub struct Engine {
     checks: Checks,
     confirm: OnceLock<Arc<dyn Confirm>>,
     waits: [AtomicU64; WAITS],
+    faults: Arc<Faults>,
+}
+
+/// Tasks and workers that ended with a fault and were started again, with how often.
+#[derive(Debug, Default)]
+pub struct Faults(Mutex<BTreeMap<&'static str, u32>>);
+
+impl Faults {
+    /// Notes one.
+    pub fn note(&self, what: &'static str) {
+        let mut faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = faults.entry(what).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// What is to be said of them.
+    pub fn told(&self) -> Vec<String> {
+        let faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = faults.iter().map(|(what, count)| {
+            let often = match count {
+                1 => "once".to_owned(),
+                count => format!("{count} times"),
+            };
+            format!("the task \"{what}\" ended with a fault {often} and was started again; see the log, and report it")
+        });
+        told.collect()
+    }
 }
 
 /// Places of [`Engine::waits`].
@@ -200,12 +228,18 @@ impl Engine {
             checks: Checks::default(),
             confirm: OnceLock::new(),
             waits: Default::default(),
+            faults: Arc::default(),
         })
     }
 
     /// Puts a new snapshot in force and gives the old one back; queries under way end with that.
     pub fn swap(&self, snapshot: Snapshot) -> Arc<Snapshot> {
         self.snapshot.swap(Arc::new(snapshot))
+    }
+
+    /// What ended with a fault and was started again.
+    pub fn faults(&self) -> &Arc<Faults> {
+        &self.faults
     }
 
     /// Which devices asked for a name that they were told to ask for.

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::UdpSocket;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -52,7 +53,7 @@ impl Workers {
             let name = format!("udp {}", workers.threads.len());
             let thread = std::thread::Builder::new()
                 .name(name)
-                .spawn(move || worker.serve())?;
+                .spawn(move || worker.last())?;
             workers.threads.push(thread);
         }
         Ok(workers)
@@ -126,14 +127,23 @@ struct Worker {
 }
 
 impl Worker {
-    fn serve(&self) {
-        let mut batch = Batch::new(LARGEST, self.destinations);
+    /// Serves until it is to end; a packet that meets a fault costs its batch, and never the worker.
+    fn last(&self) {
         let mut desk = self.engine.desk();
+        while catch_unwind(AssertUnwindSafe(|| self.serve(&mut desk))).is_err() {
+            self.engine.faults().note("udp worker");
+            tracing::error!("a worker met a fault and goes on; report it");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn serve(&self, desk: &mut Desk) {
+        let mut batch = Batch::new(LARGEST, self.destinations);
         let mut pace = Pace::start();
         while !self.stop.load(Ordering::Relaxed) {
             match batch.receive(&self.socket) {
                 Ok(count) => {
-                    self.answer(&mut batch, &mut desk, count);
+                    self.answer(&mut batch, desk, count);
                     pace.rest(count);
                 }
                 Err(error)

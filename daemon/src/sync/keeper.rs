@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use isigurt_wire::release::Service;
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
 
 use super::national::{self, Polled, Poller};
 use super::newer::Newer;
@@ -83,14 +82,14 @@ impl Keeper {
         }
     }
 
-    /// Begins; the tasks end when they are aborted.
-    pub fn start(&self, client: &Client) -> [JoinHandle<()>; 2] {
-        let (platform, lists) = (self.shared.clone(), self.shared.clone());
-        let (one, other) = (client.clone(), client.clone());
-        [
-            tokio::spawn(async move { keep_platform(&platform, &one).await }),
-            tokio::spawn(async move { keep_lists(&lists, &other).await }),
-        ]
+    /// Asks the platform for news, until the task is ended.
+    pub async fn keep_platform(self, client: Client) {
+        keep_platform(&self.shared, &client).await;
+    }
+
+    /// Asks the servers of lists by URL, until the task is ended.
+    pub async fn keep_lists(self, client: Client) {
+        keep_lists(&self.shared, &client).await;
     }
 
     /// Another configuration is in force.
