@@ -274,6 +274,8 @@ pub enum Principal {
     Token {
         /// The token's user.
         member: Member,
+        /// Key of the token.
+        token: String,
         /// What the token may be used for.
         scopes: Vec<TokenScope>,
         /// Where the request comes from.
@@ -429,6 +431,7 @@ mod tests {
     fn a_token_may_what_its_scopes_say_and_its_user_may_and_never_touches_accounts() {
         let token = |role, scopes: &[TokenScope]| Principal::Token {
             member: member(role),
+            token: String::new(),
             scopes: scopes.to_vec(),
             address: HERE,
         };

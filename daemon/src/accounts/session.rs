@@ -140,6 +140,28 @@ impl Accounts {
         })
     }
 
+    /// Who asked some time ago, as the account stands now; `None` where the session or the token has ended since. Is no use of
+    /// either: what goes on by itself keeps nobody signed in.
+    pub fn still(&self, principal: &Principal) -> Option<Principal> {
+        match principal {
+            Principal::Console | Principal::Device { .. } => Some(principal.clone()),
+            Principal::Token { token, address, .. } => self.by_token_key(token.clone(), *address),
+            Principal::Session { session, address, .. } => {
+                let ledger = self.ledger();
+                let held = ledger.sessions.get(session)?;
+                if !held.alive(self.clock.wall(), self.lifetimes) {
+                    return None;
+                }
+                let user = ledger.users.get(&held.user)?;
+                Some(Principal::Session {
+                    member: user.member(&held.user),
+                    session: session.clone(),
+                    address: *address,
+                })
+            }
+        }
+    }
+
     /// Living sessions of a user, the one used last first; `this` is the key of the one that asks.
     pub fn sessions(&self, user: &str, this: Option<&str>) -> Vec<SessionView> {
         let now = self.clock.wall();

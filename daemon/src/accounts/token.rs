@@ -86,11 +86,17 @@ impl Ledger {
 impl Accounts {
     /// Who holds this token, if it is alive.
     pub fn by_token(&self, secret: &str, address: IpAddr) -> Option<Principal> {
+        self.by_token_key(kept(secret), address)
+    }
+
+    /// The same by the token's key.
+    pub(super) fn by_token_key(&self, key: String, address: IpAddr) -> Option<Principal> {
         let ledger = self.ledger();
-        let token = ledger.tokens.get(&kept(secret))?;
+        let token = ledger.tokens.get(&key)?;
         let user = ledger.users.get(&token.user)?;
         token.alive(self.clock.wall()).then(|| Principal::Token {
             member: user.member(&token.user),
+            token: key,
             scopes: token.scopes.clone(),
             address,
         })

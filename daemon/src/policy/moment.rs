@@ -188,6 +188,30 @@ impl Household {
         Ok(())
     }
 
+    /// Has what is said for a while of somebody hold under another name: whoever is called differently is no less paused.
+    pub fn follow(&self, engine: &Engine, from: &Who, to: &Who) -> Result<(), ChangeError> {
+        let mut inner = self.lock();
+        let mut changes = Changes::default();
+        let (mut pauses, mut grants) = (inner.pauses.clone(), inner.grants.clone());
+        for pause in pauses.iter_mut().filter(|pause| pause.who == *from) {
+            changes.remove(&tables::PAUSES, &from.to_string());
+            pause.who.clone_from(to);
+            changes.put(&tables::PAUSES, &to.to_string(), pause);
+        }
+        for grant in grants.iter_mut().filter(|grant| grant.who == *from) {
+            changes.remove(&tables::GRANTS, &key(grant));
+            grant.who.clone_from(to);
+            changes.put(&tables::GRANTS, &key(grant), grant);
+        }
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.commit(changes)?;
+        (inner.pauses, inner.grants) = (pauses, grants);
+        self.hold(&inner, engine);
+        Ok(())
+    }
+
     pub(super) fn commit(&self, changes: Changes) -> Result<(), ChangeError> {
         self.store
             .commit(changes)

@@ -1,9 +1,14 @@
 //! Requests for access: a child asks, a parent answers, the answer is in force at once.
+//!
+//! What nobody here can open is not asked for, and what nobody is to read is not kept: neither a name of the national list, nor
+//! a helpline, which is open.
 
 use std::net::IpAddr;
 
 use isigurt_blocklists::name::Name;
-use isigurt_core::policy::{Grant, Who};
+use isigurt_core::policy::confirm::{self, Told};
+use isigurt_core::policy::{self, Client, Grant, Who};
+use isigurt_core::snapshot::Snapshot;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -16,6 +21,8 @@ use crate::store::Changes;
 const KEPT: usize = 500;
 /// Requests that one client may have open.
 const OPEN: usize = 5;
+/// Requests that clients without a device may have open together: such a one makes up as many addresses as it likes.
+const STRANGERS: usize = 50;
 /// Characters of a note.
 const NOTE: usize = 200;
 
@@ -78,6 +85,20 @@ impl Household {
         self.lock().requests.iter().rev().cloned().collect()
     }
 
+    /// What the client at `address` asked for, the newest first: its device, whatever address it had then. An address that was
+    /// another device's tells nothing of that one.
+    pub fn requests_of(&self, engine: &Engine, address: IpAddr) -> Vec<Request> {
+        let snapshot = engine.snapshot();
+        let device = snapshot.clients.device(address);
+        let device = device.map(|device| snapshot.policy.device_name(device));
+        let mut requests = self.requests();
+        requests.retain(|request| match request.device.as_deref() {
+            Some(whose) => device == Some(whose),
+            None => request.address == address,
+        });
+        requests
+    }
+
     /// Makes a request for the client at `address`.
     pub fn request(
         &self,
@@ -87,15 +108,22 @@ impl Household {
         note: &str,
     ) -> Result<Request, ChangeError> {
         let wrong = |error| ChangeError::Wrong(format!("{name:?}: {error}"));
-        let name = Name::parse(name).map_err(wrong)?.to_string();
+        let parsed = Name::parse(name).map_err(wrong)?;
+        let name = parsed.to_string();
         let snapshot = engine.snapshot();
         let device = snapshot.clients.device(address);
         let profile = match device {
             Some(device) => snapshot.policy.profile_of(device),
             None => snapshot.policy.default_profile(),
         };
+        let (_, now_ms) = engine.cache();
+        may_be_asked_for(&snapshot, &snapshot.client(address, now_ms), &parsed, now_ms)?;
+        let device = device.map(|device| snapshot.policy.device_name(device).to_owned());
         let mut inner = self.lock();
-        let theirs = |request: &&Request| request.address == address && request.state == State::Open;
+        let theirs = |request: &&Request| {
+            let same = request.address == address || device.is_some() && request.device == device;
+            same && request.state == State::Open
+        };
         if let Some(same) = inner
             .requests
             .iter()
@@ -109,6 +137,15 @@ impl Household {
                 "enough is asked for already; wait for an answer".to_owned(),
             ));
         }
+        let strangers = inner
+            .requests
+            .iter()
+            .filter(|request| request.device.is_none() && request.state == State::Open);
+        if device.is_none() && strangers.count() >= STRANGERS {
+            return Err(ChangeError::TooMany(
+                "devices without a name asked for enough already; have this one named".to_owned(),
+            ));
+        }
         let now = Timestamp::now();
         let last = inner.requests.last().map_or(0, |last| last.id);
         let note = note.chars().filter(|character| !character.is_control());
@@ -116,7 +153,7 @@ impl Household {
             id: last + 1,
             at: now,
             address,
-            device: device.map(|device| snapshot.policy.device_name(device).to_owned()),
+            device,
             profile: profile.name.clone(),
             name,
             note: note.take(NOTE).collect(),
@@ -211,6 +248,28 @@ impl Household {
         self.tell(Event::Requests);
         Ok(request)
     }
+}
+
+/// Goes on only where an answer could change something, and where the name may be kept. The error tells it to nobody.
+fn may_be_asked_for(
+    snapshot: &Snapshot,
+    client: &Client<'_>,
+    name: &Name,
+    now_ms: u64,
+) -> Result<(), ChangeError> {
+    let (index, name) = (&snapshot.index, name.as_ref());
+    if policy::is_helpline(index, name) {
+        return Err(ChangeError::Wrong("this site is open".to_owned()));
+    }
+    let now_s = snapshot.wall_s(now_ms);
+    let confirmed = confirm::suspects(index, client, name, 1)
+        .iter()
+        .any(|suspect| suspect.mandatory && snapshot.confirmed.told(suspect, now_s) == Told::Meant);
+    if confirmed || policy::national(index, name, 1).is_some() {
+        let what = "nobody here can open this site; if it is blocked wrongly, report that";
+        return Err(ChangeError::Wrong(what.to_owned()));
+    }
+    Ok(())
 }
 
 /// In the order of numbers.

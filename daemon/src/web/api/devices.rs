@@ -2,6 +2,7 @@
 
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
+use isigurt_core::policy::Who;
 use isigurt_core::policy::model::{DeviceText, Policy};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -10,7 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::{Area, Principal};
-use super::extract::{Body, IfMatch, Named, Page, Params, Part, Tagged};
+use super::extract::{IfMatch, Large, Named, Page, Params, Part, Tagged};
 use super::policy::{fresh, missing};
 use super::problem::Problem;
 use crate::policy::{ChangeError, Imported};
@@ -81,7 +82,7 @@ async fn devices(
 async fn add(
     State(site): State<Site>,
     principal: Principal,
-    Body(new): Body<DeviceText>,
+    Large(new): Large<DeviceText>,
 ) -> Result<(StatusCode, Tagged<DeviceText>), Problem> {
     principal.may_write(Area::DevicesOf(&new.profile))?;
     may_take(&site, &principal, &new, None)?;
@@ -127,7 +128,7 @@ struct Spreadsheet {
 async fn import(
     State(site): State<Site>,
     principal: Principal,
-    Body(sheet): Body<Spreadsheet>,
+    Large(sheet): Large<Spreadsheet>,
 ) -> Result<axum::Json<Imported>, Problem> {
     principal.may_write(Area::Devices)?;
     let household = site.watch.household();
@@ -201,7 +202,7 @@ async fn replace(
     principal: Principal,
     Named(name): Named,
     tag: IfMatch,
-    Body(new): Body<DeviceText>,
+    Large(new): Large<DeviceText>,
 ) -> Result<Tagged<DeviceText>, Problem> {
     let old = seen(&site, &principal, &name)?;
     principal.may_write(Area::DevicesOf(&old.profile))?;
@@ -217,6 +218,10 @@ async fn replace(
         *device = new.clone();
         Ok(())
     })?;
+    if new.name != name {
+        let (from, to) = (Who::Device(name), Who::Device(new.name.clone()));
+        household.follow(site.watch.engine(), &from, &to)?;
+    }
     Ok(Tagged(new))
 }
 

@@ -6,12 +6,12 @@ use axum::extract::State;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
 use futures_util::Stream;
-use tokio::sync::broadcast::error::RecvError;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::{Area, Principal};
 use super::problem::Problem;
+use super::stream::{Next, Reader};
 use crate::web::Site;
 
 pub(super) fn router() -> OpenApiRouter<Site> {
@@ -28,13 +28,13 @@ async fn events(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     principal.may_read(Area::Moments)?;
     let receiver = site.watch.household().events();
-    let stream = futures_util::stream::unfold(receiver, |mut receiver| async move {
-        let what = match receiver.recv().await {
-            Ok(event) => serde_json::to_value(event).ok()?.as_str()?.to_owned(),
-            Err(RecvError::Lagged(_)) => "all".to_owned(),
-            Err(RecvError::Closed) => return None,
+    let reader = Reader::new(site, principal, Area::Moments);
+    let stream = futures_util::stream::unfold((receiver, reader), |(mut receiver, mut reader)| async move {
+        let what = match reader.next(&mut receiver).await? {
+            Next::Came(event) => serde_json::to_value(event).ok()?.as_str()?.to_owned(),
+            Next::Missed => "all".to_owned(),
         };
-        Some((Ok(Event::default().event(what).data("{}")), receiver))
+        Some((Ok(Event::default().event(what).data("{}")), (receiver, reader)))
     });
     Ok(Sse::new(stream).keep_alive(KeepAlive::default()))
 }

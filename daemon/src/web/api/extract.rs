@@ -14,7 +14,9 @@ use utoipa::openapi::schema::{ArrayBuilder, SchemaType, Type};
 use utoipa::openapi::{ObjectBuilder, Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
+use super::access::{Action, Principal, Scope};
 use super::problem::Problem;
+use crate::web::Site;
 
 /// A JSON body.
 #[derive(Debug)]
@@ -31,6 +33,24 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             }
             Err(rejection) => Err(Problem::new(rejection.status(), rejection.body_text())),
         }
+    }
+}
+
+/// A JSON body that may be large: not read before it is known that who sends it may change something.
+#[derive(Debug)]
+pub(crate) struct Large<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<Site> for Large<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, site: &Site) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let principal = Principal::from_request_parts(&mut parts, site).await?;
+        if !principal.may(Action::DeviceWrite, Scope::Reached) {
+            principal.require(Action::PolicyWrite, Scope::Reached)?;
+        }
+        let Body(body) = Body::from_request(Request::from_parts(parts, body), site).await?;
+        Ok(Self(body))
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
+use isigurt_core::policy::Who;
 use isigurt_core::policy::model::Visibility;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use utoipa_axum::routes;
 
 use super::access::{Area, Principal};
 use super::extract::{Body, Named, Page, Params, Part};
+use super::moments::profile;
 use super::present::{Budget, budgets, standing};
 use super::problem::Problem;
 use crate::policy::{Answer, Request};
@@ -134,9 +136,8 @@ async fn my_requests(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
 ) -> axum::Json<Vec<Request>> {
     let address = peer.ip().to_canonical();
-    let mut requests = site.watch.household().requests();
-    requests.retain(|request| request.address == address);
-    axum::Json(requests)
+    let household = site.watch.household();
+    axum::Json(household.requests_of(site.watch.engine(), address))
 }
 
 /// Asks for access to a name that is blocked. Needs no account.
@@ -196,6 +197,11 @@ async fn answer(
     let found = household.requests().into_iter().find(|request| request.id == id);
     let request = found.ok_or_else(|| Problem::not_found(format!("there is no request {id}")))?;
     principal.may_write(Area::MomentsOf(&request.profile))?;
+    // What is opened is opened for the device, which may have another profile since.
+    let device = request.device.clone().map(Who::Device);
+    if let Some(now) = device.and_then(|device| profile(&site, &device)) {
+        principal.may_write(Area::MomentsOf(&now))?;
+    }
     if answered.answer == Answer::Always {
         principal.may_write(Area::Profile(&request.profile))?;
     }

@@ -25,6 +25,7 @@ mod session;
 mod sessions;
 mod setup;
 mod stats;
+mod stream;
 mod system;
 mod tokens;
 mod trail;
@@ -32,7 +33,7 @@ mod users;
 mod vouched;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -46,8 +47,10 @@ use super::Site;
 use problem::Problem;
 
 /// Largest body of what a school sends at once, octets: its whole policy, its devices. It is read only from those who may send
-/// it; all other bodies are held to the server's own limit.
+/// it.
 const LARGE_BODY: usize = 16 << 20;
+/// Largest body of anything else, octets: whoever is in the network may send one, many at a time.
+const BODY: usize = 64 << 10;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -131,6 +134,7 @@ pub(super) fn router(site: Site) -> Router {
         .route("/api/v1/openapi.json", get(describe))
         .route("/api/{*rest}", axum::routing::any(nowhere))
         .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(BODY))
         .layer(middleware::from_fn(not_to_be_kept))
         .with_state(site)
 }

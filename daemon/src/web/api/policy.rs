@@ -2,6 +2,7 @@
 
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
+use isigurt_core::policy::Who;
 use isigurt_core::policy::model::{CalendarText, Policy, ProfileText, Settings};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -9,7 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::{Area, Principal};
-use super::extract::{Body, IfMatch, Named, Page, Params, Part, Tagged};
+use super::extract::{IfMatch, Large, Named, Page, Params, Part, Tagged};
 use super::problem::Problem;
 use crate::policy::{ChangeError, gone};
 use crate::web::Site;
@@ -63,7 +64,7 @@ async fn replace_policy(
     principal: Principal,
     Params(dry): Params<DryRun>,
     seen: IfMatch,
-    Body(new): Body<Policy>,
+    Large(new): Large<Policy>,
 ) -> Result<axum::Json<Change>, Problem> {
     principal.may_write(Area::Policy)?;
     let household = site.watch.household();
@@ -108,7 +109,7 @@ async fn replace_settings(
     State(site): State<Site>,
     principal: Principal,
     seen: IfMatch,
-    Body(new): Body<Settings>,
+    Large(new): Large<Settings>,
 ) -> Result<Tagged<Settings>, Problem> {
     principal.may_write(Area::Policy)?;
     let household = site.watch.household();
@@ -140,7 +141,7 @@ async fn replace_calendars(
     State(site): State<Site>,
     principal: Principal,
     seen: IfMatch,
-    Body(new): Body<Vec<CalendarText>>,
+    Large(new): Large<Vec<CalendarText>>,
 ) -> Result<Tagged<Vec<CalendarText>>, Problem> {
     principal.may_write(Area::Policy)?;
     let household = site.watch.household();
@@ -170,7 +171,7 @@ struct NewCalendar {
 async fn import_calendar(
     State(site): State<Site>,
     principal: Principal,
-    Body(new): Body<NewCalendar>,
+    Large(new): Large<NewCalendar>,
 ) -> Result<Tagged<Vec<CalendarText>>, Problem> {
     principal.may_write(Area::Policy)?;
     let household = site.watch.household();
@@ -204,7 +205,7 @@ async fn profiles(
 async fn add_profile(
     State(site): State<Site>,
     principal: Principal,
-    Body(new): Body<ProfileText>,
+    Large(new): Large<ProfileText>,
 ) -> Result<(StatusCode, Tagged<ProfileText>), Problem> {
     principal.may_write(Area::Policy)?;
     let household = site.watch.household();
@@ -279,7 +280,7 @@ async fn replace_profile(
     principal: Principal,
     Named(name): Named,
     seen: IfMatch,
-    Body(new): Body<ProfileText>,
+    Large(new): Large<ProfileText>,
 ) -> Result<Tagged<ProfileText>, Problem> {
     principal.may_write(Area::Profile(&name))?;
     if new.name != name {
@@ -302,6 +303,8 @@ async fn replace_profile(
         Ok(())
     })?;
     if new.name != name {
+        let (from, to) = (Who::Profile(name.clone()), Who::Profile(new.name.clone()));
+        household.follow(site.watch.engine(), &from, &to)?;
         follow(&site, &principal, vec![(name, Some(new.name.clone()))]).await?;
     }
     Ok(Tagged(new))

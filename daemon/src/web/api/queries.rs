@@ -13,7 +13,6 @@ use futures_util::Stream;
 use isigurt_core::policy::model::Visibility;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use tokio::sync::broadcast::error::RecvError;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -21,6 +20,7 @@ use utoipa_axum::routes;
 use super::access::{Area, Principal};
 use super::extract::Params;
 use super::problem::Problem;
+use super::stream::{Next, Reader};
 use crate::log::pages::{self, Place, Span};
 use crate::log::record::Record;
 use crate::log::segment;
@@ -91,7 +91,7 @@ struct Query {
     site: String,
     /// The query type.
     r#type: String,
-    /// `blocked`, `cached`, `forwarded`, `local`, `stale`, `failed` or `refused`.
+    /// `blocked`, `cached`, `forwarded`, `local`, `stale` or `failed`.
     verdict: String,
     /// What it was blocked for.
     reason: String,
@@ -130,19 +130,18 @@ struct Queries {
 /// What of the log one sees: as the filter says, of profiles that one reaches, and what these show.
 struct Sight {
     filter: Filter,
-    principal: Principal,
     policy: Arc<isigurt_core::policy::model::Policy>,
 }
 
 impl Sight {
-    fn shows(&self, profile: &str, blocked: bool) -> bool {
+    fn shows(&self, principal: &Principal, profile: &str, blocked: bool) -> bool {
         let found = self.policy.profile.iter().find(|found| found.name == profile);
         let visibility = found.map_or(Visibility::Full, |found| found.visibility);
-        self.principal.sees_queries(profile) && visibility.shows(blocked)
+        principal.sees_queries(profile) && visibility.shows(blocked)
     }
 
-    /// Whether a record is seen; `site`: that of its name.
-    fn sees(&self, record: &Record) -> bool {
+    /// Whether somebody sees a record.
+    fn sees(&self, principal: &Principal, record: &Record) -> bool {
         let is = |wanted: &Option<String>, value: &str| wanted.as_ref().is_none_or(|wanted| wanted == value);
         let Filter {
             device,
@@ -164,8 +163,8 @@ impl Sight {
             && site
                 .as_ref()
                 .is_none_or(|wanted| stats::site(&record.name) == wanted)
-            && (record.name.is_empty() && self.principal.sees_queries(&record.profile)
-                || self.shows(&record.profile, record.verdict == "blocked"))
+            && (record.name.is_empty() && principal.sees_queries(&record.profile)
+                || self.shows(principal, &record.profile, record.verdict == "blocked"))
     }
 }
 
@@ -195,14 +194,13 @@ async fn queries(
     };
     let sight = Sight {
         filter,
-        principal,
         policy: site.watch.household().policy(),
     };
     let found = tokio::task::spawn_blocking(move || {
         if span.from.is_none() {
             site.watch.engine().log().flush(); // what follows was written before
         }
-        read(&site, span, &sight)
+        read(&site, &principal, span, &sight)
     });
     match found.await {
         Ok(Ok(queries)) => Ok(axum::Json(queries)),
@@ -211,7 +209,7 @@ async fn queries(
     }
 }
 
-fn read(site: &Site, span: Span, sight: &Sight) -> io::Result<Queries> {
+fn read(site: &Site, principal: &Principal, span: Span, sight: &Sight) -> io::Result<Queries> {
     let folder = segment::folder(site.watch.household().folder());
     let wanted = |raw: &crate::log::record::Raw<'_>| {
         // What is cheap to tell comes first: most records are passed over.
@@ -219,7 +217,7 @@ fn read(site: &Site, span: Span, sight: &Sight) -> io::Result<Queries> {
         let profile = sight.filter.profile.as_deref();
         verdict.is_none_or(|wanted| wanted == raw.verdict())
             && profile.is_none_or(|wanted| wanted.as_bytes() == raw.profile)
-            && raw.record().is_some_and(|record| sight.sees(&record))
+            && raw.record().is_some_and(|record| sight.sees(principal, &record))
     };
     let page = pages::page(&folder, span, wanted)?;
     let back_to = i64::try_from(page.back_to_ms).ok().filter(|at| *at > 0);
@@ -248,21 +246,21 @@ async fn stream(
     let receiver = site.watch.engine().log().follow();
     let sight = Sight {
         filter,
-        principal,
         policy: site.watch.household().policy(),
     };
-    let stream = futures_util::stream::unfold((receiver, sight), |(mut receiver, sight)| async move {
+    let reader = Reader::new(site, principal, Area::Queries);
+    let begin = (receiver, reader, sight);
+    let stream = futures_util::stream::unfold(begin, |(mut receiver, mut reader, sight)| async move {
         loop {
-            let event = match receiver.recv().await {
-                Ok(record) if sight.sees(&record) => {
+            let event = match reader.next(&mut receiver).await? {
+                Next::Came(record) if sight.sees(reader.principal(), &record) => {
                     let query = Query::new(None, Record::clone(&record));
                     Event::default().event("query").json_data(query).ok()?
                 }
-                Ok(_) => continue,
-                Err(RecvError::Lagged(_)) => Event::default().event("missed").data("{}"),
-                Err(RecvError::Closed) => return None,
+                Next::Came(_) => continue,
+                Next::Missed => Event::default().event("missed").data("{}"),
             };
-            return Some((Ok(event), (receiver, sight)));
+            return Some((Ok(event), (receiver, reader, sight)));
         }
     });
     Ok(Sse::new(stream).keep_alive(KeepAlive::default()))

@@ -99,9 +99,12 @@ fn budgets(page: &Page, client: &Client<'_>) -> Vec<String> {
 /// What this device asked for, the newest first.
 fn asked(page: &Page, site: &Site, visit: Visit) -> Vec<(String, &'static str)> {
     let words = &page.words.me;
-    let requests = site.watch.household().requests().into_iter();
-    let own = requests.filter(|request| request.address == visit.address);
-    own.take(20)
+    let own = site
+        .watch
+        .household()
+        .requests_of(site.watch.engine(), visit.address);
+    own.into_iter()
+        .take(20)
         .map(|request| {
             let state = match request.state {
                 RequestState::Open => &words.state_open,
