@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use isigurt_core::policy::schedule::Dates;
-use jiff::civil::{Date, DateTime, Weekday};
+use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 
@@ -16,6 +16,8 @@ pub const LARGEST: usize = 1 << 20;
 const MOST: usize = 2_000;
 /// Repetition is followed for so many years behind the day of reading; the calendar is to be read anew before.
 const YEARS: i16 = 5;
+/// Most repetitions that are looked at in one calendar: some 40 events that are daily.
+const REPETITIONS: u32 = 100_000;
 
 /// Why a text is no calendar.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +42,9 @@ pub enum CalendarError {
     /// More days than a policy should hold.
     #[error("more than {MOST} spans of days; take a calendar that has only the holidays")]
     Many,
+    /// More repetitions than anybody's holidays have.
+    #[error("more than {REPETITIONS} repetitions; take a calendar that has only the holidays")]
+    Repetitions,
 }
 
 /// An event while it is read.
@@ -51,7 +56,7 @@ struct Event {
     /// Days that it lasts, where `DURATION` says so.
     days: Option<i64>,
     repeats: Option<Repeats>,
-    except: Vec<Date>,
+    except: BTreeSet<Date>,
     cancelled: bool,
 }
 
@@ -69,7 +74,8 @@ struct Repeats {
     interval: i64,
     count: Option<usize>,
     until: Option<Date>,
-    days: Vec<Weekday>,
+    /// By their place in a week that begins on Monday.
+    days: BTreeSet<i8>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -93,7 +99,7 @@ pub fn read(text: &str, zone: &TimeZone, today: Date) -> Result<Vec<Dates>, Cale
     }
     let mut all = BTreeSet::new();
     let mut event: Option<Event> = None;
-    let mut whole = false;
+    let (mut whole, mut repetitions) = (false, REPETITIONS);
     for (line, unfolded) in unfolded(text) {
         let wrong = |what: &str| CalendarError::Line {
             line,
@@ -113,7 +119,7 @@ pub fn read(text: &str, zone: &TimeZone, today: Date) -> Result<Vec<Dates>, Cale
             }
             ("END", Some(_)) if value.eq_ignore_ascii_case("VEVENT") => {
                 if let Some(event) = event.take().filter(|event| !event.cancelled) {
-                    spans(&event, today, &mut all)?;
+                    spans(&event, today, &mut repetitions, &mut all)?;
                 }
                 if all.len() > MOST {
                     return Err(CalendarError::Many);
@@ -133,7 +139,7 @@ pub fn read(text: &str, zone: &TimeZone, today: Date) -> Result<Vec<Dates>, Cale
                     "EXDATE" => {
                         for value in value.split(',') {
                             let day = self::when(value, &zone).ok_or_else(|| wrong("this is no day"))?;
-                            event.except.push(day.date);
+                            event.except.insert(day.date);
                         }
                     }
                     "RDATE" => {
@@ -201,14 +207,15 @@ fn when(value: &str, zone: &TimeZone) -> Option<When> {
     let small = |text: &str, from: usize, to: usize| i8::try_from(number(text, from, to)?).ok();
     let date = Date::new(number(date, 0, 4)?, small(date, 4, 6)?, small(date, 6, 8)?).ok()?;
     let second = small(time, 4, 6)?.min(59); // a leap second is the one before it
-    let mut local: DateTime = date.at(small(time, 0, 2)?, small(time, 2, 4)?, second, 0);
+    let time = Time::new(small(time, 0, 2)?, small(time, 2, 4)?, second, 0).ok()?;
+    let mut local: DateTime = date.to_datetime(time);
     if utc {
         let instant: Timestamp = TimeZone::UTC.to_timestamp(local).ok()?;
         local = zone.to_datetime(instant);
     }
     Some(When {
         date: local.date(),
-        within: local.time() != jiff::civil::Time::midnight(),
+        within: local.time() != Time::midnight(),
     })
 }
 
@@ -235,7 +242,7 @@ fn repeats(value: &str, zone: &TimeZone) -> Result<Repeats, String> {
         interval: 1,
         count: None,
         until: None,
-        days: Vec::new(),
+        days: BTreeSet::new(),
     };
     for part in value.split(';') {
         let (name, value) = part
@@ -259,7 +266,7 @@ fn repeats(value: &str, zone: &TimeZone) -> Result<Repeats, String> {
             "UNTIL" => repeats.until = Some(when(value, zone).ok_or_else(wrong)?.date),
             "BYDAY" => {
                 for day in value.split(',') {
-                    repeats.days.push(weekday(day).ok_or_else(wrong)?);
+                    repeats.days.insert(weekday(day).ok_or_else(wrong)?);
                 }
             }
             // What the start says anyway.
@@ -274,14 +281,19 @@ fn repeats(value: &str, zone: &TimeZone) -> Result<Repeats, String> {
     Ok(repeats)
 }
 
-fn weekday(text: &str) -> Option<Weekday> {
+fn weekday(text: &str) -> Option<i8> {
     let names = ["MO", "TU", "WE", "TH", "FR", "SA", "SU"];
     let place = names.iter().position(|name| text.eq_ignore_ascii_case(name))?;
-    Weekday::from_monday_zero_offset(i8::try_from(place).ok()?).ok()
+    i8::try_from(place).ok()
 }
 
-/// Adds the days of an event and of its repetitions.
-fn spans(event: &Event, today: Date, all: &mut BTreeSet<(Date, Date)>) -> Result<(), CalendarError> {
+/// Adds the days of an event and of its repetitions; `left_over`: how many repetitions may be looked at yet.
+fn spans(
+    event: &Event,
+    today: Date,
+    left_over: &mut u32,
+    all: &mut BTreeSet<(Date, Date)>,
+) -> Result<(), CalendarError> {
     let wrong = |what: &str| CalendarError::Line {
         line: event.line,
         what: what.to_owned(),
@@ -310,7 +322,13 @@ fn spans(event: &Event, today: Date, all: &mut BTreeSet<(Date, Date)>) -> Result
     };
     let end = repeats.until.unwrap_or(horizon).min(horizon);
     let mut left = repeats.count.unwrap_or(usize::MAX);
-    for step in 0..20_000_i64 {
+    for step in first_step(
+        repeats,
+        start,
+        today.saturating_sub(1.year()).saturating_sub(length.days()),
+    )..
+    {
+        *left_over = left_over.checked_sub(1).ok_or(CalendarError::Repetitions)?;
         let begun = match repeats.every {
             Every::Day => start.checked_add((step * repeats.interval).days()),
             Every::Week => start.checked_add((step * repeats.interval).weeks()),
@@ -321,13 +339,12 @@ fn spans(event: &Event, today: Date, all: &mut BTreeSet<(Date, Date)>) -> Result
         let mut firsts: Vec<Date> = repeats
             .days
             .iter()
-            .map(|day| monday.saturating_add(i64::from(day.to_monday_zero_offset()).days()))
+            .map(|day| monday.saturating_add(i64::from(*day).days()))
             .filter(|first| *first >= start)
             .collect();
         if repeats.days.is_empty() {
             firsts.push(begun);
         }
-        firsts.sort();
         for first in firsts {
             if first > end || left == 0 {
                 return Ok(());
@@ -340,6 +357,20 @@ fn spans(event: &Event, today: Date, all: &mut BTreeSet<(Date, Date)>) -> Result
         }
     }
     Ok(())
+}
+
+/// The repetition to begin with: what ended before `since` is of no use, but has to be counted where the rule counts.
+fn first_step(repeats: &Repeats, start: Date, since: Date) -> i64 {
+    if repeats.count.is_some() || since <= start {
+        return 0;
+    }
+    let days = start.until(since).map_or(0, |span| i64::from(span.get_days()));
+    let unit = match repeats.every {
+        Every::Day => 1,
+        Every::Week => 7,
+        Every::Year => 366,
+    };
+    (days / (unit * repeats.interval) - 1).max(0)
 }
 
 /// Spans that touch become one.
@@ -420,6 +451,17 @@ mod tests {
         ))
         .unwrap();
         assert_eq!(daily, ["2026-11-23", "2026-11-25", "2026-11-27"]);
+        let old = days(&event("DTSTART;VALUE=DATE:19000101 RRULE:FREQ=DAILY;INTERVAL=3")).unwrap();
+        assert_eq!(
+            (old.len(), old[0].as_str()),
+            (731, "2025-11-25"),
+            "begun 126 years ago"
+        );
+        let old = days(&event(
+            "DTSTART;VALUE=DATE:19000105 RRULE:FREQ=WEEKLY;INTERVAL=2;BYDAY=FR,FR;UNTIL=20251220",
+        ))
+        .unwrap();
+        assert_eq!(old, ["2025-12-05", "2025-12-19"]);
         let touching =
             days(&(event("DTSTART;VALUE=DATE:20261125") + &event("DTSTART;VALUE=DATE:20261124"))).unwrap();
         assert_eq!(touching, ["2026-11-24..2026-11-25"]);
@@ -429,6 +471,8 @@ mod tests {
     fn what_cannot_be_read_is_named_with_its_line() {
         for (lines, part) in [
             ("DTSTART;VALUE=DATE:20261332", "line 5: this is no day"),
+            ("DTSTART:20261224T328878", "line 5: this is no day"),
+            ("DTSTART:20261224T240000Z", "line 5: this is no day"),
             ("DTEND;VALUE=DATE:20261224", "line 3: the event has no DTSTART"),
             (
                 "DTSTART;VALUE=DATE:20261128 RRULE:FREQ=MONTHLY",
@@ -457,6 +501,13 @@ mod tests {
             text + &event(&format!("DTSTART;VALUE=DATE:{}", day.strftime("%Y%m%d")))
         });
         assert!(days(&many).unwrap_err().contains("more than 2000"));
+        let forever = event("DTSTART;VALUE=DATE:00010101 RRULE:FREQ=DAILY;COUNT=50000");
+        let (begun, error) = (
+            std::time::Instant::now(),
+            days(&forever.repeat(10_000)).unwrap_err(),
+        );
+        assert!(error.contains("repetitions"), "{error}");
+        assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
         assert_eq!(
             days("BEGIN:VEVENT\r\nDTSTART;VALUE=DATE:2026\r\n 1128\r\nEND:VEVENT\r\n").unwrap(),
             ["2026-11-28"],

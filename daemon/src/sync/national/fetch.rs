@@ -171,7 +171,7 @@ fn chain<'r>(from: u64, wanted: &Released, all: &'r [Released]) -> Option<Vec<&'
         let Some((cost, way)) = best.get(&start) else {
             continue;
         };
-        let (cost, mut way) = (cost + released.signature.length, way.clone());
+        let (cost, mut way) = (cost.saturating_add(released.signature.length), way.clone());
         if best
             .get(&released.target.version)
             .is_none_or(|(known, _)| cost < *known)
@@ -430,5 +430,7 @@ mod tests {
         assert_eq!(way(1, &dear), None);
         let backwards = [released(Some(4), 1, 1), released(Some(1), 1, 1)];
         assert_eq!(way(1, &backwards), None, "nothing leads back or nowhere");
+        let beyond = [released(Some(1), 2, u64::MAX), released(Some(2), 4, u64::MAX)];
+        assert_eq!(way(1, &beyond), None, "lengths that no number holds");
     }
 }
