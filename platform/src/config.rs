@@ -76,6 +76,8 @@ pub(crate) struct Config {
 pub(crate) struct Triage {
     /// The publisher's public key that decisions are sealed to, 64 hexadecimal digits.
     pub(crate) decision_key: Option<String>,
+    /// A domain of the platform's own, which exchange forms name it by.
+    pub(crate) domain: Option<String>,
     /// Lists that names may be confirmed into.
     #[serde(rename = "list")]
     pub(crate) lists: Vec<List>,
@@ -161,6 +163,13 @@ impl Config {
         if self.database_connections < 2 {
             return Err(("database_connections", "at least 2".to_owned()));
         }
+        if let Some(domain) = &self.triage.domain {
+            let name = isigurt_blocklists::name::Name::parse(domain);
+            if !name.is_ok_and(|name| name.as_ref().labels().count() > 1) {
+                let what = format!("{domain:?} is no domain; expected such as \"lists.isigurt.example\"");
+                return Err(("triage.domain", what));
+            }
+        }
         let plain = |octet: u8| octet.is_ascii_lowercase() || octet.is_ascii_digit() || octet == b'-';
         if let Some(list) = self
             .triage
@@ -232,6 +241,7 @@ mod tests {
             ("listen = [\"127.0.0.1:1\"]\nlisen = 1", "lisen"),
             ("listen = [\"127.0.0.1:1\"]\nkey = \"k\"", "go together"),
             ("[[triage.list]]\nid = \"A b\"", "is no list"),
+            ("[triage]\ndomain = \"isigurt\"", "is no domain"),
             (
                 "listen = [\"127.0.0.1:1\"]\n[intake]\nper_gateway = 0",
                 "at least 1",

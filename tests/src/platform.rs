@@ -37,7 +37,7 @@ impl Platform {
         let address = free_address();
         let decision_key = PrivateKey::generate().unwrap();
         let text = format!(
-            "database = \"{}\"\nlisten = [\"{address}\"]\n{rest}\n[triage]\ndecision_key = \"{}\"\n\
+            "database = \"{}\"\nlisten = [\"{address}\"]\n{rest}\n[triage]\ndomain = \"platform.isigurt.example\"\ndecision_key = \"{}\"\n\
              [[triage.list]]\nid = \"abuse\"\nmandatory = true\n[[triage.list]]\nid = \"gambling\"\n",
             postgres.url(),
             decision_key.public().unwrap().to_hex()

@@ -143,28 +143,87 @@ fn the_fields_own_reader_takes_the_stix_bundle() {
     );
 }
 
-#[test]
-fn iodef_is_well_formed_and_names_each_once() {
-    let platform = platform();
-    let text = exported(&platform, "iodef");
-    let script = "import sys, xml.etree.ElementTree as tree\n\
-                  root = tree.parse(sys.argv[1]).getroot()\n\
-                  n = '{urn:ietf:params:xml:ns:iodef-2.0}'\n\
-                  assert root.tag == n + 'IODEF-Document', root.tag\n\
-                  print([e.text for e in root.iter(n + 'Name')])";
-    let output = Command::new("python3")
-        .args(["-c", script])
-        .arg(platform.file("out.iodef"))
+/// Holds a document against the schema of RFC 7970 (`data/iodef/SOURCE.md`), and prints the names in it. Nothing is fetched. Of the
+/// schema itself only what it takes from RFC 7203 may be missing.
+const VALIDATOR: &str = "import sys, warnings, xmlschema\n\
+warnings.simplefilter('ignore')\n\
+enum = ('urn:ietf:params:xml:ns:iodef-enum-1.0', sys.argv[1] + '/iodef-enum-1.0.xsd')\n\
+schema = xmlschema.XMLSchema10(sys.argv[1] + '/iodef-2.0.xsd', validation='lax', allow='local', locations=[enum])\n\
+assert all('iodef-sci-1.0' in str(error) for error in schema.all_errors), schema.all_errors\n\
+wrong = [error.reason for error in schema.iter_errors(sys.argv[2])]\n\
+assert not wrong, wrong\n\
+n = '{urn:ietf:params:xml:ns:iodef-2.0}'\n\
+root = xmlschema.XMLResource(sys.argv[2]).root\n\
+print([e.text for e in root.iter(n + 'Name')], [e.get('name') for e in root.iter(n + 'IncidentID')])\n";
+
+/// What the validator says of a file: whether it is valid, and the names, or what is wrong.
+fn validated(file: &Path) -> (bool, String) {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = here.join("../target/xmlschema/bin/python");
+    let python = if python.is_file() {
+        python
+    } else {
+        "python3".into()
+    };
+    let output = Command::new(&python)
+        .args(["-c", VALIDATOR])
+        .arg(here.join("data/iodef"))
+        .arg(file)
         .output()
         .unwrap();
-    let read = String::from_utf8_lossy(&output.stdout).into_owned();
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
     assert!(
-        output.status.success(),
-        "{}\n{text}",
-        String::from_utf8_lossy(&output.stderr)
+        !said.contains("No module named"),
+        "xmlschema is missing: cargo xtask test installs it"
     );
+    (output.status.success(), said)
+}
+
+#[test]
+fn iodef_is_valid_by_the_schema_of_its_rfc_and_names_each_once() {
+    let platform = platform();
+    let text = exported(&platform, "iodef");
+    let (valid, said) = validated(&platform.file("out.iodef"));
+    assert!(valid, "{said}\n{text}");
     assert!(
-        read.contains("bad.test") && read.contains("casino.test"),
-        "{read}"
+        said.matches("bad.test").count() == 1 && said.matches("casino.test").count() == 1,
+        "{said}"
     );
+    // The maker is named by a domain of its own (RFC 7970, section 3.4).
+    assert_eq!(said.matches("'platform.isigurt.example'").count(), 2, "{said}");
+    // The validator is one: whatever is not in the schema is found.
+    for (right, wrong, says) in [
+        ("block-host", "block-hosts", "action"),
+        ("restriction=\"red\"", "restriction=\"secret\"", "restriction"),
+        ("<DetectTime>", "<DetectTime>the ", "datetime"),
+        (
+            "<GenerationTime>",
+            "<StartTime>2026-01-01T00:00:00Z</StartTime>\n<GenerationTime>",
+            "StartTime",
+        ),
+        (" type=\"organization\"", "", "type"),
+    ] {
+        let file = platform.file("wrong.iodef");
+        std::fs::write(&file, text.replacen(right, wrong, 1)).unwrap();
+        let (valid, said) = validated(&file);
+        assert!(!valid && said.contains(says), "{wrong}: {said}");
+    }
+}
+
+#[test]
+fn without_a_domain_of_its_own_the_platform_writes_no_iodef() {
+    let platform = platform();
+    let config = platform.file("platform.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(
+        &config,
+        text.replace("domain = \"platform.isigurt.example\"\n", ""),
+    )
+    .unwrap();
+    let file = platform.file("out.iodef");
+    let (well, said) = export(&platform, &["--form", "iodef", "--out", file.to_str().unwrap()]);
+    assert!(!well && said.contains("domain"), "{said}");
+    assert!(!file.exists());
+    let (well, said) = export(&platform, &["--form", "json", "--out", file.to_str().unwrap()]);
+    assert!(well, "{said}");
 }

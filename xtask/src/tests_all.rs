@@ -47,6 +47,11 @@ pub(crate) fn run(rest: &[String]) -> anyhow::Result<()> {
         cargo(&["build", "--workspace", "--bins", "--locked"]),
     )?;
     with_python("stix2", STIX, "it reads our STIX bundles")?;
+    with_python(
+        "xmlschema",
+        XMLSCHEMA,
+        "it holds our IODEF documents against their schema",
+    )?;
     let mut tests = cargo(&["test", "--workspace", "--locked"]);
     install_oidc_provider()?;
     tests.args(rest).env("PATH", with_schemathesis()?);
@@ -57,6 +62,8 @@ pub(crate) fn run(rest: &[String]) -> anyhow::Result<()> {
 const SCHEMATHESIS: &str = "schemathesis==4.32.5";
 /// The field's own reader of STIX, which ours is held against.
 const STIX: &str = "stix2==3.0.2";
+/// A validator of XML schemas, with those of the W3C in it.
+const XMLSCHEMA: &str = "xmlschema==4.3.2";
 
 /// `PATH` with schemathesis in it, which is installed below `target` where it is missing.
 fn with_schemathesis() -> anyhow::Result<String> {
@@ -72,11 +79,11 @@ fn with_schemathesis() -> anyhow::Result<String> {
     Ok(format!("{}:{path}", bin.display()))
 }
 
-/// Programs of an environment below `target` that has a Python package, which is installed where it is missing.
-fn with_python(name: &str, package: &str, purpose: &str) -> anyhow::Result<std::path::PathBuf> {
+/// Programs of an environment below `target` that has these Python packages, which are installed where they are missing.
+fn with_python(name: &str, packages: &str, purpose: &str) -> anyhow::Result<std::path::PathBuf> {
     let folder = crate::root().join("target").join(name);
     let (bin, done) = (folder.join("bin"), folder.join("installed"));
-    if std::fs::read_to_string(&done).is_ok_and(|known| known == package) {
+    if std::fs::read_to_string(&done).is_ok_and(|known| known == packages) {
         return Ok(bin);
     }
     println!("==> {name} is missing ({purpose}): installing it below target");
@@ -90,9 +97,10 @@ fn with_python(name: &str, package: &str, purpose: &str) -> anyhow::Result<std::
         step("python environment", environment())?;
     }
     let mut pip = Command::new(bin.join("pip"));
-    pip.args(["install", "--quiet", "--disable-pip-version-check", package]);
+    pip.args(["install", "--quiet", "--disable-pip-version-check"])
+        .args(packages.split(' '));
     step(name, pip)?;
-    std::fs::write(done, package)?;
+    std::fs::write(done, packages)?;
     Ok(bin)
 }
 

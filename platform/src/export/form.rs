@@ -1,5 +1,5 @@
-//! The table that hotlines exchange: an item a line, as CSV (RFC 4180) or JSON. The columns are those of published
-//! reporting forms: an id, what it is, where it is, when it was seen and confirmed, by how many.
+//! A plain table, for whoever has no reader of the other forms: an item a line, as CSV (RFC 4180) or JSON. No standard names these
+//! columns; they are ours, and told in docs/triage.md.
 
 use super::{Item, time};
 

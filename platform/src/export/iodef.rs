@@ -1,31 +1,34 @@
-//! IODEF version 2 (RFC 7970): one incident a name, as computer security teams and police exchange them.
+//! IODEF version 2 (RFC 7970): one incident a name, as computer security teams and police exchange them. What is written here is held
+//! against the RFC's schema by `tests/tests/exchange.rs`.
 
 use std::fmt::Write as _;
 
 use super::{Item, time};
 
-pub(super) fn text(items: &[Item], now: i64) -> anyhow::Result<String> {
+/// The document; `domain` is the maker's.
+pub(super) fn text(items: &[Item], domain: &str, now: i64) -> anyhow::Result<String> {
     let mut text = String::from(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
          <IODEF-Document version=\"2.00\" xml:lang=\"en\" xmlns=\"urn:ietf:params:xml:ns:iodef-2.0\">\n",
     );
     for item in items {
-        incident(&mut text, item, now)?;
+        incident(&mut text, item, domain, now)?;
     }
     text.push_str("</IODEF-Document>\n");
     Ok(text)
 }
 
-fn incident(text: &mut String, item: &Item, now: i64) -> std::fmt::Result {
+fn incident(text: &mut String, item: &Item, domain: &str, now: i64) -> std::fmt::Result {
     let restriction = if item.mandatory { "red" } else { "amber" };
     let (case, list, name) = (escaped(&item.case), escaped(&item.list), escaped(&item.name));
+    let domain = escaped(domain);
     let (seen, confirmed, now) = (time(item.first), time(item.confirmed), time(now));
     let reports = item.reports;
     // The order of the elements is the schema's (RFC 7970, section 8).
     write!(
         text,
         "<Incident purpose=\"mitigation\" restriction=\"{restriction}\">\n\
-         <IncidentID name=\"isigurt\">{case}</IncidentID>\n\
+         <IncidentID name=\"{domain}\">{case}</IncidentID>\n\
          <DetectTime>{seen}</DetectTime>\n\
          <ReportTime>{confirmed}</ReportTime>\n\
          <GenerationTime>{now}</GenerationTime>\n\
@@ -62,7 +65,7 @@ mod tests {
             confirmed: 0,
             reports: 2,
         };
-        let text = text(&[item], 0).unwrap();
+        let text = text(&[item], "lists.isigurt.example", 0).unwrap();
         assert!(text.contains("<Name>bad.test</Name>"), "{text}");
         assert!(text.contains("restriction=\"red\""), "{text}");
         assert!(

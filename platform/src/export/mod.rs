@@ -138,7 +138,15 @@ pub(crate) fn export(export: &Export) -> anyhow::Result<String> {
         }
         let text = match export.form {
             Form::Stix => stix::text(&items),
-            Form::Iodef => iodef::text(&items, now()),
+            Form::Iodef => {
+                let domain = config.triage.domain.as_deref().with_context(|| {
+                    format!(
+                        "{}: IODEF names its maker by a domain of its own (RFC 7970, section 3.4); set [triage] domain, such as \"lists.isigurt.example\"",
+                        export.config.display()
+                    )
+                })?;
+                iodef::text(&items, domain, now())
+            }
             Form::Csv => Ok(form::csv(&items)),
             Form::Json => form::json(&items),
         }?;
