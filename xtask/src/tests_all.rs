@@ -52,6 +52,7 @@ pub(crate) fn run(rest: &[String]) -> anyhow::Result<()> {
         XMLSCHEMA,
         "it holds our IODEF documents against their schema",
     )?;
+    with_python("s3", S3, "an S3 server, and the client of the documented script")?;
     let mut tests = cargo(&["test", "--workspace", "--locked"]);
     install_oidc_provider()?;
     tests.args(rest).env("PATH", with_schemathesis()?);
@@ -64,6 +65,8 @@ const SCHEMATHESIS: &str = "schemathesis==4.32.5";
 const STIX: &str = "stix2==3.0.2";
 /// A validator of XML schemas, with those of the W3C in it.
 const XMLSCHEMA: &str = "xmlschema==4.3.2";
+/// A server that speaks S3, and the AWS CLI.
+const S3: &str = "moto[s3]==5.2.5 flask==3.1.3 flask-cors==6.0.5 awscli==1.46.3";
 
 /// `PATH` with schemathesis in it, which is installed below `target` where it is missing.
 fn with_schemathesis() -> anyhow::Result<String> {

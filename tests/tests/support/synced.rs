@@ -97,7 +97,8 @@ impl Synced {
         Self::start(mirror, rest, http, &[])
     }
 
-    fn start(mirror: Mirror, rest: &str, http: &str, files: &[(&str, &str)]) -> Self {
+    /// With this in the configuration, these keys in `[http]`, and these files beside it.
+    pub(crate) fn start(mirror: Mirror, rest: &str, http: &str, files: &[(&str, &str)]) -> Self {
         let upstream = Scripted::start(everything);
         let rest = format!("{rest}\n[http]\npatience = \"2s\"\n{http}\n");
         let gateway = Gateway::start(upstream.address, "", &rest, files);
