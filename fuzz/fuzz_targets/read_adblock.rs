@@ -1,4 +1,4 @@
-//! The reader of format adblock: no text makes it panic, and every line is counted once.
+//! The reader `read_adblock`: what must hold stands in `tests/readers`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|octets: &[u8]| isigurt_fuzz::read(octets, isigurt_blocklists::read::Format::Adblock));
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| isigurt_readers::read("read_adblock", octets));

@@ -48,6 +48,10 @@ const CRATES: &[(&str, &[&str])] = &[
         ],
     ),
     ("isigurt-tests", &["isigurt-blocklists", "isigurt-wire"]), // tests see the programs from outside
+    (
+        "isigurt-readers",
+        &["isigurt-blocklists", "isigurt-core", "isigurt-wire", "isigurtd"],
+    ), // gives octets to every reader
     ("xtask", &["isigurt-blocklists", "isigurt-wire"]), // measures what opening an index costs, sends sealed reports
 ];
 

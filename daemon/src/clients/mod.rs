@@ -17,6 +17,8 @@ mod known;
 mod leases;
 mod mac;
 mod neighbours;
+#[doc(hidden)]
+pub mod outside;
 pub mod sightings;
 mod vendor;
 

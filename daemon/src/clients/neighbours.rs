@@ -6,7 +6,7 @@
 //! more: each has an entry of its own with the same hardware address. Where two interfaces disagree about an address, nothing
 //! is said of it. Nothing here polls, and nothing ends the daemon.
 
-mod message;
+pub(super) mod message;
 
 use std::collections::HashMap;
 use std::io;

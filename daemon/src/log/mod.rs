@@ -6,6 +6,8 @@
 //! tokio ──▶ queries::QueryLog ────┘         └▶ counters (a `queries::Counter`), those who follow       `pages`: from the end
 //! ```
 
+#[doc(hidden)]
+pub mod outside;
 pub mod pages;
 pub mod queries;
 pub mod record;

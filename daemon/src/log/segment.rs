@@ -50,13 +50,7 @@ impl Writer {
         let Some((file, size)) = &mut self.file else {
             return Ok(());
         };
-        let compressed = lz4_flex::block::compress(records);
-        let mut block = Vec::with_capacity(compressed.len() + 12);
-        let length = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
-        block.extend_from_slice(&length(records.len()));
-        block.extend_from_slice(&length(compressed.len()));
-        block.extend_from_slice(&crc32fast::hash(&compressed).to_le_bytes());
-        block.extend_from_slice(&compressed);
+        let block = block(records);
         file.write_all(&block)?;
         *size += block.len() as u64;
         Ok(())
@@ -73,8 +67,7 @@ impl Writer {
             .create(true)
             .mode(0o600)
             .open(path)?;
-        file.write_all(MAGIC)?;
-        file.write_all(&VERSION.to_le_bytes())?;
+        file.write_all(&start())?;
         self.file = Some((file, 12));
         Ok(())
     }
@@ -100,6 +93,30 @@ impl Writer {
             let _ = file.sync_data();
         }
     }
+}
+
+/// What a file begins with.
+pub(super) fn start() -> [u8; 12] {
+    let mut start = [0; 12];
+    for (octet, from) in start
+        .iter_mut()
+        .zip(MAGIC.iter().copied().chain(VERSION.to_le_bytes()))
+    {
+        *octet = from;
+    }
+    start
+}
+
+/// A block of records.
+pub(super) fn block(records: &[u8]) -> Vec<u8> {
+    let compressed = lz4_flex::block::compress(records);
+    let mut block = Vec::with_capacity(compressed.len() + 12);
+    let length = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
+    block.extend_from_slice(&length(records.len()));
+    block.extend_from_slice(&length(compressed.len()));
+    block.extend_from_slice(&crc32fast::hash(&compressed).to_le_bytes());
+    block.extend_from_slice(&compressed);
+    block
 }
 
 /// The files with the time that they begin at, the oldest first.
@@ -205,7 +222,7 @@ impl Head {
 }
 
 /// Hands the records' octets of each whole block on, with the file's version.
-fn blocks(mut file: impl Read, mut each: impl FnMut(&[u8], u32)) -> io::Result<()> {
+pub(super) fn blocks(mut file: impl Read, mut each: impl FnMut(&[u8], u32)) -> io::Result<()> {
     let mut octets = [0; 12];
     let whole = |outcome: io::Result<()>| match outcome {
         Ok(()) => Ok(true),

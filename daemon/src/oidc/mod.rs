@@ -11,6 +11,8 @@
 
 mod error;
 mod mapping;
+#[doc(hidden)]
+pub mod outside;
 mod verify;
 
 use std::collections::HashMap;

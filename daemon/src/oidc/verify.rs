@@ -62,7 +62,7 @@ pub(super) fn verify(
 }
 
 /// All claims, of which the library keeps those that it knows.
-fn payload(token: &str) -> Option<Value> {
+pub(super) fn payload(token: &str) -> Option<Value> {
     let middle = token.split('.').nth(1)?;
     let octets = BASE64URL_NOPAD.decode(middle.as_bytes()).ok()?;
     serde_json::from_slice(&octets).ok()

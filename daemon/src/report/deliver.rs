@@ -328,12 +328,16 @@ async fn hear(http: &Client, request: axum::http::Result<Request<Vec<u8>>>) -> R
 
 /// The platform's answer, if it is one, and about this report.
 fn progress(heard: &Heard, receipt: &str) -> Option<Progress> {
-    let progress: Progress = serde_json::from_slice(&heard.body).ok()?;
+    about(&heard.body, receipt)
+}
+
+pub(super) fn about(body: &[u8], receipt: &str) -> Option<Progress> {
+    let progress: Progress = serde_json::from_slice(body).ok()?;
     (progress.receipt == receipt).then_some(progress)
 }
 
 /// Seconds of `Retry-After`, which is a number of them or a date (RFC 9110, section 10.2.3).
-fn wait(value: &str) -> Option<i64> {
+pub(super) fn wait(value: &str) -> Option<i64> {
     if let Ok(seconds) = value.trim().parse::<u32>() {
         return Some(i64::from(seconds));
     }

@@ -15,6 +15,8 @@ mod form;
 pub mod helplines;
 mod kept;
 mod limit;
+#[doc(hidden)]
+pub mod outside;
 #[cfg(test)]
 mod tests;
 

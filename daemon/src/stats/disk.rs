@@ -125,20 +125,24 @@ fn octets(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-fn start() -> Vec<u8> {
+pub(super) fn start() -> Vec<u8> {
     [&MAGIC[..], &VERSION.to_le_bytes()].concat()
 }
 
 fn encode(part: &Part) -> io::Result<Vec<u8>> {
-    let plain = postcard::to_allocvec(part).map_err(io::Error::other)?;
-    let packed = lz4_flex::block::compress_prepend_size(&plain);
+    packed(&postcard::to_allocvec(part).map_err(io::Error::other)?)
+}
+
+/// A part as it is appended, with these octets for counts.
+pub(super) fn packed(plain: &[u8]) -> io::Result<Vec<u8>> {
+    let packed = lz4_flex::block::compress_prepend_size(plain);
     let length = u32::try_from(packed.len()).map_err(io::Error::other)?;
     let head = [length.to_le_bytes(), crc32fast::hash(&packed).to_le_bytes()].concat();
     Ok([head, packed].concat())
 }
 
 /// Hands on each whole part; gives how many octets are whole.
-fn parts(octets: &[u8], mut each: impl FnMut(Part)) -> usize {
+pub(super) fn parts(octets: &[u8], mut each: impl FnMut(Part)) -> usize {
     if !octets.starts_with(&start()) {
         return 0;
     }

@@ -12,6 +12,8 @@ mod count;
 mod day;
 mod disk;
 mod health;
+#[doc(hidden)]
+pub mod outside;
 mod sites;
 
 use std::path::{Path, PathBuf};

@@ -39,7 +39,7 @@ pub(super) fn take_over(disk: &Disk, contents: &mut Contents) -> Result<Option<S
 }
 
 /// Eight octets of BLAKE3 over the body, version 1, then the text in postcard.
-fn policy(octets: &[u8]) -> Option<String> {
+pub(super) fn policy(octets: &[u8]) -> Option<String> {
     let (sum, rest) = octets.split_at_checked(8)?;
     let (&version, body) = rest.split_first()?;
     let hash = blake3::hash(body);

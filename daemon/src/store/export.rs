@@ -117,10 +117,15 @@ pub(super) fn encode(written: i64, contents: &Contents) -> Option<Vec<u8>> {
     if body.len() > LARGEST {
         return None;
     }
+    sealed(written, &body)
+}
+
+/// A file with this body.
+pub(super) fn sealed(written: i64, body: &[u8]) -> Option<Vec<u8>> {
     let mut octets = [MAGIC, &[VERSION]].concat();
     octets.extend_from_slice(&written.to_le_bytes());
     octets.extend_from_slice(&u32::try_from(body.len()).ok()?.to_le_bytes());
-    octets.extend_from_slice(&lz4_flex::block::compress(&body));
+    octets.extend_from_slice(&lz4_flex::block::compress(body));
     let sum = blake3::hash(&octets);
     octets.extend_from_slice(sum.as_bytes());
     Some(octets)

@@ -13,7 +13,7 @@ use super::ledger::Contents;
 use super::tally::{self, Tally};
 use super::{StoreError, sync_folder, write_whole};
 
-const MAGIC: &[u8; 8] = b"ISGTJNL\x01";
+pub(super) const MAGIC: &[u8; 8] = b"ISGTJNL\x01";
 /// Length and checksum in front of a body.
 const HEAD: usize = 12;
 
@@ -122,17 +122,21 @@ impl Journal {
     }
 }
 
-fn encode(batch: &Batch) -> std::io::Result<Vec<u8>> {
-    let body = postcard::to_stdvec(batch).map_err(|_| std::io::ErrorKind::InvalidData)?;
+pub(super) fn encode(batch: &Batch) -> std::io::Result<Vec<u8>> {
+    entry(&postcard::to_stdvec(batch).map_err(|_| std::io::ErrorKind::InvalidData)?)
+}
+
+/// An entry with this body.
+pub(super) fn entry(body: &[u8]) -> std::io::Result<Vec<u8>> {
     let length = u32::try_from(body.len()).map_err(|_| std::io::ErrorKind::FileTooLarge)?;
     let mut octets = length.to_le_bytes().to_vec();
-    octets.extend_from_slice(blake3::hash(&body).as_bytes().get(..8).unwrap_or_default());
-    octets.extend_from_slice(&body);
+    octets.extend_from_slice(blake3::hash(body).as_bytes().get(..8).unwrap_or_default());
+    octets.extend_from_slice(body);
     Ok(octets)
 }
 
 /// Entries up to the first that is torn, and how many octets they take with the magic; 0 where it is no journal.
-fn decode(octets: &[u8]) -> (Vec<Entry>, usize) {
+pub(super) fn decode(octets: &[u8]) -> (Vec<Entry>, usize) {
     let mut entries = Vec::new();
     if !octets.starts_with(MAGIC) {
         return (entries, 0);

@@ -24,6 +24,8 @@ mod journal;
 mod ledger;
 mod memory;
 mod open;
+#[doc(hidden)]
+pub mod outside;
 mod record;
 mod reserve;
 mod tally;

@@ -55,12 +55,16 @@ impl<T> Table<T> {
 impl<T: Serialize> Table<T> {
     pub(super) fn encode(&self, value: &T) -> Option<Vec<u8>> {
         let body = serde_json::to_vec(value).ok()?;
-        let version = self.version();
-        let mut octets = checksum(version, &body).to_vec();
-        octets.push(version);
-        octets.extend_from_slice(&body);
-        Some(octets)
+        Some(sealed(self.version(), &body))
     }
+}
+
+/// A record with this body.
+pub(super) fn sealed(version: u8, body: &[u8]) -> Vec<u8> {
+    let mut octets = checksum(version, body).to_vec();
+    octets.push(version);
+    octets.extend_from_slice(body);
+    octets
 }
 
 impl<T: DeserializeOwned> Table<T> {

@@ -36,6 +36,8 @@ use remote::FETCHES;
 use worker::Worker;
 
 pub use keeper::{Keeper, Progress};
+#[doc(hidden)]
+pub use national::outside;
 pub use newer::Newer;
 
 /// What is known about a list across restarts, by its id.

@@ -10,16 +10,16 @@ use crate::clients::Mac;
 
 /// What the kernel says about one address on one interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Neighbour {
-    pub(super) interface: u32,
-    pub(super) address: IpAddr,
+pub(in crate::clients) struct Neighbour {
+    pub(in crate::clients) interface: u32,
+    pub(in crate::clients) address: IpAddr,
     /// Its hardware address while the kernel has a usable one.
-    pub(super) mac: Option<Mac>,
+    pub(in crate::clients) mac: Option<Mac>,
 }
 
 /// One message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum News {
+pub(in crate::clients) enum News {
     /// An address appeared, changed or went.
     Neighbour(Neighbour),
     /// The table has been told whole.
@@ -71,7 +71,7 @@ pub(super) fn question(sequence: u32) -> [u8; HEADER + ENTRY] {
 }
 
 /// The messages in what one receive brought.
-pub(super) fn news(mut octets: &[u8]) -> impl Iterator<Item = News> + '_ {
+pub(in crate::clients) fn news(mut octets: &[u8]) -> impl Iterator<Item = News> + '_ {
     let messages = std::iter::from_fn(move || {
         let length = usize::try_from(u32_at(octets, 0)?).ok()?;
         let (kind, flags) = (u16_at(octets, 4)?, u16_at(octets, 6)?);

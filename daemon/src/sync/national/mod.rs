@@ -15,6 +15,7 @@
 //! enforcing what was verified last, and nothing here ever removes that before something newer is verified.
 
 mod fetch;
+pub mod outside;
 mod poll;
 mod state;
 #[cfg(test)]

@@ -135,11 +135,7 @@ impl State {
             format: FORMAT,
             ..self.clone()
         };
-        let mut octets = serde_json::to_vec(&state)?;
-        let sum = blake3::hash(&octets).to_hex();
-        octets.push(b'\n');
-        octets.extend_from_slice(sum.as_bytes());
-        write_whole(&folder.join("state.json"), &octets)
+        write_whole(&folder.join("state.json"), &sealed(serde_json::to_vec(&state)?))
     }
 
     /// Removes lists that neither this state nor the one on the disk names. Nothing may be reading lists meanwhile.
@@ -158,7 +154,15 @@ impl State {
     }
 }
 
-fn read(octets: &[u8]) -> Option<State> {
+/// The file with this JSON.
+pub(super) fn sealed(mut json: Vec<u8>) -> Vec<u8> {
+    let sum = blake3::hash(&json).to_hex();
+    json.push(b'\n');
+    json.extend_from_slice(sum.as_bytes());
+    json
+}
+
+pub(super) fn read(octets: &[u8]) -> Option<State> {
     let end = octets.iter().rposition(|&octet| octet == b'\n')?;
     let (state, sum) = (octets.get(..end)?, octets.get(end + 1..)?);
     if blake3::hash(state).to_hex().as_bytes() != sum {

@@ -214,7 +214,7 @@ fn gather(repository: &Repository, timestamp: &[u8]) -> Result<Verified, Nationa
 
 /// Lists and deltas of one publisher. A target that this program does not know is passed over; one that says something else
 /// than its name is refused.
-fn of_role(publisher: Publisher, role: &Targets) -> Result<Vec<Released>, NationalError> {
+pub(super) fn of_role(publisher: Publisher, role: &Targets) -> Result<Vec<Released>, NationalError> {
     let mut released = Vec::new();
     for (name, target) in &role.targets {
         let Some(custom) = target.custom.get(CUSTOM) else {

@@ -15,6 +15,8 @@ mod door;
 mod guides;
 mod help;
 mod me;
+#[doc(hidden)]
+pub mod outside;
 mod report;
 #[cfg(test)]
 mod tests;

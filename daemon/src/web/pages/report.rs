@@ -34,7 +34,7 @@ pub(super) struct Typed {
 }
 
 impl Typed {
-    fn draft(&self, page: &Page) -> Draft {
+    pub(super) fn draft(&self, page: &Page) -> Draft {
         Draft {
             name: self.name.clone(),
             kind: self.kind.clone(),

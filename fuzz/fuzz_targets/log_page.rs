@@ -1,0 +1,4 @@
+//! The reader `log_page`: what must hold stands in `tests/readers`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| isigurt_readers::read("log_page", octets));

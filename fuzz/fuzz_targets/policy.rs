@@ -1,0 +1,4 @@
+//! The reader `policy`: what must hold stands in `tests/readers`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| isigurt_readers::read("policy", octets));

@@ -1,0 +1,4 @@
+//! The reader `release_role`: what must hold stands in `tests/readers`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| isigurt_readers::read("release_role", octets));

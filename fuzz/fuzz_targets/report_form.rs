@@ -1,0 +1,4 @@
+//! The reader `report_form`: what must hold stands in `tests/readers`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| isigurt_readers::read("report_form", octets));
