@@ -6,6 +6,7 @@
     clippy::panic
 )]
 
+use std::fmt::Write as _;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -115,13 +116,16 @@ fn a_large_body_is_not_read_from_those_who_may_change_nothing() {
             stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
             let mut head = format!("{method} /api/v1/{path} HTTP/1.1\r\nhost: {}\r\n", house.web);
             for (name, value) in &browser.headers {
-                head += &format!("{name}: {value}\r\n");
+                let _ = write!(head, "{name}: {value}\r\n");
             }
             for (name, value) in &browser.cookies {
-                head += &format!("cookie: {name}={value}\r\n");
+                let _ = write!(head, "cookie: {name}={value}\r\n");
             }
             // Nothing of it is sent: whoever waited for it would wait in vain.
-            head += &format!("content-type: application/json\r\ncontent-length: {announced}\r\n\r\n");
+            let _ = write!(
+                head,
+                "content-type: application/json\r\ncontent-length: {announced}\r\n\r\n"
+            );
             stream.write_all(head.as_bytes()).unwrap();
             let answer = heard(&mut stream);
             assert!(
@@ -141,14 +145,10 @@ fn a_crowd_of_silent_connections_is_bounded_and_keeps_nobody_else_out() {
     let house = House::new("");
     let mut crowd: Vec<TcpStream> = (0..200).map(|_| connect(house.web, CHILD)).collect();
     let held = |stream: &mut TcpStream| {
-        stream
-            .set_read_timeout(Some(Duration::from_millis(1000)))
-            .unwrap();
-        match stream.read(&mut [0; 16]) {
-            Ok(_) => false,
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => true,
-            Err(_) => false,
-        }
+        stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+        let silent =
+            |error: std::io::Error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+        stream.read(&mut [0; 16]).is_err_and(silent)
     };
     // The first are let in, the last are not.
     assert!(crowd.iter_mut().take(3).all(held));

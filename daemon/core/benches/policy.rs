@@ -131,6 +131,36 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
+/// Every device with a second address and its MAC address.
+fn known() -> impl Iterator<Item = (IpAddr, Option<[u8; 6]>, Option<&'static str>)> + Clone {
+    let device = |number: u32| {
+        let [a, b, c, d] = number.to_be_bytes();
+        let address = IpAddr::from(Ipv4Addr::from(0x0a01_0000 + number));
+        (address, Some([2, 0, a, b, c, d]), None)
+    };
+    (0..DEVICES).map(device)
+}
+
+/// Half are blocked by the list, three in ten by nothing, two in ten are the profile's own.
+fn asked(random: &mut names::Random, list: &[String], own: &[String]) -> Vec<(Name, IpAddr)> {
+    let mut one = |number: usize| {
+        let name = match random.below(10) {
+            0..5 => list[random.below(RULES as u64) as usize].clone(),
+            5..8 => format!("ok-{}", names::domain(random)),
+            _ => own[random.below(OWN as u64) as usize].clone(),
+        };
+        // Devices of the first profile, by address and by MAC address in turn.
+        let device = random.below(u64::from(DEVICES) / 64) as u32 * 64;
+        let first = if number.is_multiple_of(2) {
+            0x0a00_0000
+        } else {
+            0x0a01_0000
+        };
+        (Name::parse(&name).unwrap(), Ipv4Addr::from(first + device).into())
+    };
+    (0..ASKED).map(&mut one).collect()
+}
+
 fn main() {
     let mut random = names::Random(20_261_124);
     let list = names::domains(&mut random, RULES);
@@ -144,13 +174,7 @@ fn main() {
         what: "granted.example".to_owned(),
         until: now + 1.hour(),
     }];
-    let known: Vec<_> = (0..DEVICES)
-        .map(|number| {
-            let [a, b, c, d] = number.to_be_bytes();
-            let address = IpAddr::from(Ipv4Addr::from(0x0a01_0000 + number));
-            (address, Some([2, 0, a, b, c, d]), None::<&str>)
-        })
-        .collect();
+    let known = known();
 
     // Everything that a change of the policy has made anew.
     let mut building = Vec::new();
@@ -164,27 +188,14 @@ fn main() {
             before: parts.as_ref().map(|(force, _, _): &(InForce, _, _)| force),
         };
         let force = InForce::new(&policy, &surroundings).unwrap();
-        let clients = force.clients(known.iter().copied());
+        let clients = force.clients(known.clone());
         let present = Present::new(&force, &index, (&[], &grants), now, &TimeZone::UTC);
         building.push(begun.elapsed().as_secs_f64() * 1e3);
         parts = Some((force, clients, present));
     }
     let (force, clients, present) = parts.unwrap();
 
-    // Half are blocked by the list, three in ten by nothing, two in ten are the profile's own.
-    let asked: Vec<(Name, IpAddr)> = (0..ASKED)
-        .map(|number| {
-            let name = match random.below(10) {
-                0..5 => list[random.below(RULES as u64) as usize].clone(),
-                5..8 => format!("ok-{}", names::domain(&mut random)),
-                _ => own[random.below(OWN as u64) as usize].clone(),
-            };
-            // Devices of the first profile, by address and by MAC address in turn.
-            let device = random.below(u64::from(DEVICES) / 64) as u32 * 64;
-            let first = if number % 2 == 0 { 0x0a00_0000 } else { 0x0a01_0000 };
-            (Name::parse(&name).unwrap(), Ipv4Addr::from(first + device).into())
-        })
-        .collect();
+    let asked = asked(&mut random, &list, &own);
     let decided = |index: &Index, name: &Name, address: IpAddr| {
         let client = Client::new(&force, &present, clients.device(address), 29_000_000);
         let (decision, candidate) = policy::judge(index, &client, black_box(name.as_ref()), 1);
