@@ -31,12 +31,13 @@ use crate::dns::{keep, tcp, udp};
 use crate::http::{self, HttpError};
 use crate::log::queries::{Keeping, QueryLog};
 use crate::policy::Household;
+use crate::preview::Previews;
 use crate::report::{self, Desk};
 use crate::status::Watch;
 use crate::store::{Store, StoreError};
 use crate::sync::confirm::Confirmer;
 use crate::sync::worker::Worker;
-use crate::sync::{Files, Keeper, Loading, Rules, SyncError};
+use crate::sync::{Files, Keeper, Loading, Rules, SyncError, added};
 use crate::tls::{self, Certificates, TlsError};
 use crate::{control, web};
 
@@ -117,12 +118,13 @@ impl App {
     /// Builds everything and starts to serve. `loaded.config` is in force; on a reload its file is read anew and
     /// `state_dir`, where given, put in again. Needs a running runtime.
     pub fn build(
-        loaded: Loaded,
+        mut loaded: Loaded,
         state_dir: Option<PathBuf>,
         store: Store,
         edges: Edges,
         worker: Worker,
     ) -> Result<Self, StartError> {
+        added::join(&mut loaded.config, &store)?;
         let config = &loaded.config;
         let network = Network::start(config.local.leases.clone()); // it looks round while the lists load
         let rules = lists::first(config, &store, &worker)?;
@@ -147,7 +149,7 @@ impl App {
             log,
         );
         remember(&engine, config);
-        let http = lists::http(config, &engine)?;
+        let (http, outside) = lists::ways(config, &engine)?;
         let alerts = lists::alerts(config, &store, &http, &accounts)?;
         let keeper = Keeper::new(store.clone(), config.clone());
         let (desk, delivery) = reports(&store, config, &keeper, (&http, &engine));
@@ -187,6 +189,7 @@ impl App {
             certificates: certificates.clone(),
             stats: counts(config, &engine, &alerts),
             alerts,
+            previews: Previews::new(watch.clone(), outside.clone(), (&store, &worker)),
             provider: doors::provider(config, &http)?,
         };
         doors.extend(doors::open(edges.web, edges.https, edges.block_page, &site)?);
@@ -199,7 +202,7 @@ impl App {
         doors.extend(tasks::of_the_house(&site, &http));
         doors.push(delivery);
         doors.extend(tasks::beside_the_line(&engine, &network, &site));
-        doors.extend(lists::keep(config, &keeper, &http, &watch));
+        doors.extend(lists::keep(config, &keeper, (&http, &outside), &watch));
         let confirmer = Confirmer::new(http.clone(), keeper.clone(), run.confirmed.clone());
         watch.engine().confirm_with(Arc::new(confirmer));
         Ok(Self {
@@ -278,7 +281,8 @@ impl App {
     async fn renew(&mut self, configuration: impl FnOnce() -> Result<Loaded, String> + Send + 'static) {
         let (store, worker) = (self.store.clone(), self.worker.clone());
         let work = move || -> Result<(Loaded, Rules, tls::Ready), String> {
-            let loaded = configuration()?;
+            let mut loaded = configuration()?;
+            added::join(&mut loaded.config, &store).map_err(|error| error.to_string())?;
             let rules = Loading {
                 config: &loaded.config,
                 store: Some(&store),

@@ -4,7 +4,7 @@
 //! lists in ([`sync`]), puts the household's policy in force ([`policy`]), counts what is asked for ([`stats`]), watches who is
 //! who on the network ([`clients`]), takes reports to the national platform ([`report`]) and builds the [`app`], which serves
 //! DNS ([`dns`]), the control socket ([`control`]) and the web UI ([`web`]), with one certificate for all that is encrypted
-//! ([`tls`]); [`alerts`] tell who wants to know at once, [`doctor`] looks whether all is well. Arrows point downwards: `cli` and `web` on top, `store` and `log` at the bottom; `dns` knows nothing of
+//! ([`tls`]); [`preview`] shows what a list would do before it is added; [`alerts`] tell who wants to know at once, [`doctor`] looks whether all is well. Arrows point downwards: `cli` and `web` on top, `store` and `log` at the bottom; `dns` knows nothing of
 //! `web`, and nothing knows `cli`.
 #![forbid(unsafe_code)]
 
@@ -22,6 +22,7 @@ pub mod http;
 pub mod log;
 pub mod oidc;
 pub mod policy;
+pub mod preview;
 pub mod report;
 pub mod stats;
 pub mod status;

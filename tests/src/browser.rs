@@ -55,6 +55,26 @@ impl Trust {
     }
 }
 
+/// Events of the gateway as they come in.
+#[derive(Debug)]
+pub struct Events {
+    stream: TcpStream,
+    heard: String,
+}
+
+impl Events {
+    /// Waits until this was said; everything that was heard so far.
+    pub fn hear(&mut self, wanted: &str) -> &str {
+        while !self.heard.contains(wanted) {
+            let mut octets = [0; 4096];
+            let length = self.stream.read(&mut octets).expect(wanted);
+            assert!(length > 0, "the stream ended without {wanted:?}: {}", self.heard);
+            self.heard.push_str(&String::from_utf8_lossy(&octets[..length]));
+        }
+        &self.heard
+    }
+}
+
 /// What came back.
 #[derive(Debug, Clone)]
 pub struct Answer {
@@ -130,12 +150,7 @@ impl Browser {
             headers.insert("content-length".to_owned(), body.len().to_string());
         }
         if !self.cookies.is_empty() {
-            let cookies: Vec<String> = self
-                .cookies
-                .iter()
-                .map(|(name, value)| format!("{name}={value}"))
-                .collect();
-            headers.insert("cookie".to_owned(), cookies.join("; "));
+            headers.insert("cookie".to_owned(), self.cookie_line());
         }
         for (name, value) in headers {
             head += &[&name, ": ", &value, "\r\n"].concat();
@@ -150,6 +165,33 @@ impl Browser {
             }
         }
         answer
+    }
+
+    /// Its cookies as they are sent.
+    fn cookie_line(&self) -> String {
+        let cookies = self.cookies.iter().map(|(name, value)| format!("{name}={value}"));
+        cookies.collect::<Vec<String>>().join("; ")
+    }
+
+    /// Listens to events of the API; `path` stands below `/api/v1`. They have begun when this returns.
+    pub fn listen(&self, path: &str) -> Events {
+        let mut stream = TcpStream::connect(self.to).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let (host, cookies) = (self.to, self.cookie_line());
+        let encoding = self
+            .headers
+            .get("accept-encoding")
+            .map_or("identity", String::as_str);
+        let request = format!(
+            "GET /api/v1{path} HTTP/1.1\r\nhost: {host}\r\ncookie: {cookies}\r\naccept-encoding: {encoding}\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut events = Events {
+            stream,
+            heard: String::new(),
+        };
+        events.hear("text/event-stream");
+        events
     }
 
     /// Sends a request as it stands; an error where the connection does not come about.

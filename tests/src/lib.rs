@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-pub use browser::{Answer, Browser, Trust};
+pub use browser::{Answer, Browser, Events, Trust};
 pub use certificate::self_signed;
 pub use chromium::Chromium;
 pub use house::{House, PASSWORD};

@@ -7,8 +7,6 @@
     clippy::print_stdout
 )]
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
@@ -288,29 +286,7 @@ fn a_child_asks_and_a_parent_answers() {
 #[test]
 fn what_changes_is_told_as_it_changes_and_what_was_asked_is_shown() {
     let (house, mut ana) = house();
-    let mut stream = TcpStream::connect(house.web).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    let cookies: Vec<String> = ana
-        .cookies
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
-    write!(
-        stream,
-        "GET /api/v1/events HTTP/1.1\r\nhost: {}\r\ncookie: {}\r\n\r\n",
-        house.web,
-        cookies.join("; ")
-    )
-    .unwrap();
-    let mut heard = String::new();
-    let mut hear = |wanted: &str| {
-        while !heard.contains(wanted) {
-            let mut octets = [0; 4096];
-            let length = stream.read(&mut octets).expect(wanted);
-            heard.push_str(&String::from_utf8_lossy(&octets[..length]));
-        }
-    };
-    hear("text/event-stream");
+    let mut events = ana.listen("/events");
     ok(
         &mut ana,
         "POST",
@@ -318,10 +294,10 @@ fn what_changes_is_told_as_it_changes_and_what_was_asked_is_shown() {
         &json!({ "who": "all", "minutes": 1 }),
         201,
     );
-    hear("event: moments");
+    events.hear("event: moments");
     ok(&mut ana, "DELETE", "/pauses?who=all", &Value::Null, 204);
     ok(&mut ana, "POST", "/profiles", &json!({ "name": "child" }), 201);
-    hear("event: policy");
+    events.hear("event: policy");
 
     for name in ["one.example", "two.example", "games.example"] {
         house.gateway.gets("127.0.0.3", name);
@@ -343,6 +319,49 @@ fn what_changes_is_told_as_it_changes_and_what_was_asked_is_shown() {
     assert_eq!(blocked["items"].as_array().unwrap().len(), 1);
     ok(&mut ana, "GET", "/queries?limit=0", &Value::Null, 400);
     ok(&mut ana, "GET", "/queries?since=yesterday", &Value::Null, 400);
+}
+
+#[test]
+fn answers_are_packed_but_for_those_with_secrets_and_streams() {
+    let (house, ana) = house();
+    let mut ana = ana.with("accept-encoding", "gzip, br");
+    for path in ["/services", "/status", "/lists", "/queries", "/policy"] {
+        let answer = ana.ask("GET", path, &Value::Null);
+        assert_eq!(answer.status, 200, "{path}");
+        let packed = answer.header("content-encoding") == Some("gzip");
+        let vary = answer.header("vary").unwrap_or_default().to_lowercase();
+        assert!(
+            packed == (path != "/queries" && path != "/policy"),
+            "{path}: {answer:?}"
+        );
+        assert!(!packed || vary.contains("accept-encoding"), "{path}: {vary}");
+    }
+    for number in 0..40 {
+        let token =
+            json!({ "name": format!("a rather long name of a token, number {number}"), "scopes": ["read"] });
+        assert_eq!(ana.ask("POST", "/tokens", &token).status, 201);
+    }
+    let tokens = ana.ask("GET", "/tokens", &Value::Null);
+    assert!(tokens.raw.len() > 4000 && tokens.header("content-encoding").is_none());
+    for path in ["/session", "/sessions", "/users", "/me"] {
+        let answer = ana.ask("GET", path, &Value::Null);
+        assert!(answer.header("content-encoding").is_none(), "{path}: {answer:?}");
+    }
+    let mut plain = ana.with("accept-encoding", "identity");
+    assert!(
+        plain.ask("GET", "/services", &Value::Null).body.is_array(),
+        "who takes no packed answers gets none"
+    );
+    let mut events = ana.listen("/events");
+    ok(
+        &mut ana,
+        "POST",
+        "/pauses",
+        &json!({ "who": "all", "minutes": 1 }),
+        201,
+    );
+    assert!(!events.hear("event: moments").contains("content-encoding"));
+    drop(house);
 }
 
 /// Requests made from the description itself, right ones and wrong ones: no failure of the gateway, no status or body that is

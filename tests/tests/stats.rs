@@ -1,10 +1,6 @@
 //! What was asked for, counted and shown: by hour, by reason, by site, and no more than is to be seen.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-use std::time::Duration;
-
 use isigurt_tests::{Browser, House, wait_for};
 use serde_json::{Value, json};
 
@@ -186,30 +182,7 @@ fn staff_sees_the_counts_of_its_own_profiles() {
 #[test]
 fn the_log_is_read_page_by_page_and_followed_as_it_grows() {
     let (house, mut ana) = house();
-    let mut stream = TcpStream::connect(house.web).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    let cookies: Vec<String> = ana
-        .cookies
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
-    write!(
-        stream,
-        "GET /api/v1/queries/stream?site=school.example HTTP/1.1\r\nhost: {}\r\ncookie: {}\r\n\r\n",
-        house.web,
-        cookies.join("; ")
-    )
-    .unwrap();
-    let mut heard = String::new();
-    let mut hear = |wanted: &str| {
-        while !heard.contains(wanted) {
-            let mut octets = [0; 4096];
-            let length = stream.read(&mut octets).expect(wanted);
-            heard.push_str(&String::from_utf8_lossy(&octets[..length]));
-        }
-        heard.clone()
-    };
-    hear("text/event-stream");
+    let mut events = ana.listen("/queries/stream?site=school.example");
     for number in 0..7 {
         house
             .gateway
@@ -218,7 +191,7 @@ fn the_log_is_read_page_by_page_and_followed_as_it_grows() {
             .gateway
             .gets("127.0.0.3", &format!("n{number}.school.example"));
     }
-    let heard = hear("n6.school.example");
+    let heard = events.hear("n6.school.example");
     assert!(
         heard.contains("event: query") && !heard.contains("other.example"),
         "{heard}"

@@ -46,6 +46,62 @@ export const tests = {
     window.calm();
   },
 
+  'a list is looked at before it changes anything, added, and removed': async (browser) => {
+    const window = await open(browser, 'phone', { language: 'sq' });
+    const { page } = window;
+    await signIn(window);
+    const lines = ['looked.example', 'looked.example', 'alo116.al', 'whatsapp.com', 'bet365.com', 'not a name', ...Array.from({ length: 30 }, (_, place) => `l${place}.example`)];
+    const server = createServer((request, answer) => (request.url === '/l.txt' ? answer.end(lines.join('\n')) : answer.end('<!doctype html><title>Hyr</title>')));
+    await new Promise((done) => server.listen(0, HOST, done));
+    const at = `http://${HOST}:${server.address().port}`;
+    const here = device('127.0.0.9');
+    for (let asked = 0; asked < 3; asked += 1) must(await here.gets('looked.example'), 'it is blocked already');
+    await page.goto('/system');
+    await page.getByRole('button', { name: 'Shto një listë' }).click();
+    const dialog = page.getByRole('dialog');
+    const address = dialog.getByLabel('Adresa (URL)');
+    await address.fill(`${at}/hyrje`);
+    await accessible(page, 'adding a list');
+    await picture(page, 'list-add-phone-sq');
+    await dialog.getByRole('button', { name: 'Shiko çfarë do të bënte' }).click();
+    await dialog.getByText('Kjo listë nuk përdoret dot.').waitFor();
+    await accessible(page, 'a list that is refused');
+    await dialog.getByRole('button', { name: 'Kthehu' }).click();
+
+    await address.fill(`${at}/l.txt`);
+    const name = dialog.getByLabel('Emri i listës');
+    must((await name.inputValue()) === 'l', 'no name is suggested');
+    await name.fill('shtëpia');
+    must(!(await name.evaluate((input) => input.checkValidity())), 'a name with an accent is taken');
+    await name.fill('familja');
+    await dialog.getByLabel('Për çfarë është').selectOption('gambling');
+    await dialog.getByRole('button', { name: 'Shiko çfarë do të bënte' }).click();
+    await dialog.getByText('Do të bllokohej 1 emër që ishte i hapur. U kërkua 3 herë.').waitFor();
+    await dialog.getByRole('row', { name: /looked\.example/ }).getByText('Shtëpia').waitFor();
+    await dialog.getByText('alo116.al').waitFor();
+    await dialog.getByText(/WhatsApp/).waitFor();
+    await dialog.getByText('Rreshtat e parë që nuk janë rregulla').click();
+    await dialog.getByRole('listitem').filter({ hasText: /^6 / }).waitFor();
+    await accessible(page, 'a list that is looked at');
+    await picture(page, 'list-preview-phone-sq');
+    await page.setViewportSize({ width: 320, height: 640 });
+    must((await page.evaluate(() => document.documentElement.scrollWidth)) <= 320, 'the preview is wider than 320 pixels');
+    must(await here.gets('looked.example'), 'a list that is looked at is in force');
+    await dialog.getByRole('button', { name: 'Shtoje këtë listë' }).click();
+    await dialog.waitFor({ state: 'detached' });
+    const row = page.getByRole('row', { name: /familja/ });
+    await row.getByText('Shtuar këtu').waitFor();
+    must(!(await here.gets('looked.example')) && (await here.gets('alo116.al')), 'the list is not in force');
+    await accessible(page, 'a list that was added');
+    await row.getByRole('button', { name: /Hiq\s*: familja/ }).click();
+    await accessible(page, 'removing a list');
+    await dialog.getByRole('button', { name: 'Hiq', exact: true }).click();
+    await row.waitFor({ state: 'detached' });
+    must(await here.gets('looked.example'), 'a list that was removed is in force');
+    server.close();
+    window.calm();
+  },
+
   'an owner adds a teacher, who reaches what the account names, and removes the account': async (browser) => {
     const window = await open(browser, 'desktop', { language: 'en' });
     const { page } = window;

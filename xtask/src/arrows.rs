@@ -76,6 +76,10 @@ const MODULES: &[(&str, &[&str])] = &[
         "status",
         &["clients", "dns", "explain", "policy", "report", "sync", "tls"],
     ),
+    (
+        "preview",
+        &["config", "http", "log", "policy", "status", "store", "sync"],
+    ), // what a list would do
     ("doctor", &["dns", "report", "status", "sync"]),
     (
         "control",
@@ -86,15 +90,15 @@ const MODULES: &[(&str, &[&str])] = &[
     (
         "web",
         &[
-            "accounts", "alerts", "dns", "doctor", "explain", "log", "oidc", "policy", "report", "stats",
-            "status", "store", "sync", "tls",
+            "accounts", "alerts", "dns", "doctor", "explain", "log", "oidc", "policy", "preview", "report",
+            "stats", "status", "store", "sync", "tls",
         ],
     ),
     (
         "app",
         &[
             "accounts", "alerts", "clients", "config", "control", "dns", "http", "log", "oidc", "policy",
-            "report", "stats", "status", "store", "sync", "tls", "web",
+            "preview", "report", "stats", "status", "store", "sync", "tls", "web",
         ],
     ),
     (

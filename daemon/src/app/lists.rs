@@ -33,8 +33,9 @@ pub(super) fn first(config: &Config, store: &Store, worker: &Worker) -> Result<R
     loading.load()
 }
 
-/// The way out for lists and to the platform; names are looked up through the engine's upstreams.
-pub(super) fn http(config: &Config, engine: &Arc<Engine>) -> Result<http::Client, HttpError> {
+/// The ways out; names are looked up through the engine's upstreams. The first is for what the configuration names, the second for
+/// lists that were added in the web UI: it leads to the Internet alone, unless the configuration says otherwise.
+pub(super) fn ways(config: &Config, engine: &Arc<Engine>) -> Result<(http::Client, http::Client), HttpError> {
     let config::Http {
         proxy,
         authorities,
@@ -46,11 +47,22 @@ pub(super) fn http(config: &Config, engine: &Arc<Engine>) -> Result<http::Client
         proxy: proxy.clone(),
         authorities: authorities.clone(),
         plain: *plain,
+        public_only: false,
         bandwidth: (*bandwidth_kib > 0).then(|| u64::from(*bandwidth_kib) << 10),
         patience: patience.0,
     };
     let lookup: Arc<dyn http::Lookup> = Arc::new(OwnUpstreams(engine.clone()));
-    http::Client::new(&settings, &lookup)
+    let client = http::Client::new(&settings, &lookup)?;
+    let outside = if config.web.private_lists {
+        client.clone()
+    } else {
+        let public_only = http::Settings {
+            public_only: true,
+            ..settings
+        };
+        http::Client::new(&public_only, &lookup)?
+    };
+    Ok((client, outside))
 }
 
 /// Alerts, and the way to browsers that the configuration allows.
@@ -72,17 +84,18 @@ pub(super) fn alerts(
 pub(super) fn keep(
     config: &Config,
     keeper: &Keeper,
-    client: &http::Client,
+    (client, outside): (&http::Client, &http::Client),
     watch: &Arc<Watch>,
 ) -> Vec<JoinHandle<()>> {
     let faults = watch.engine().faults();
-    let (platform, lists) = ((keeper.clone(), client.clone()), (keeper.clone(), client.clone()));
+    let platform = (keeper.clone(), client.clone());
+    let (lists, outside) = ((keeper.clone(), client.clone()), outside.clone());
     let mut tasks = vec![
         lasting(faults, "national lists", move || {
             platform.0.clone().keep_platform(platform.1.clone())
         }),
         lasting(faults, "lists", move || {
-            lists.0.clone().keep_lists(lists.1.clone())
+            lists.0.clone().keep_lists(lists.1.clone(), outside.clone())
         }),
     ];
     if let Some(metrics) = &config.metrics {

@@ -21,7 +21,7 @@ use crate::config::{Config, Loaded};
 use crate::control::{self, Request, Response};
 use crate::explain::{Asking, Whom};
 use crate::sync::worker::{self, Worker};
-use crate::sync::{Files, Loading};
+use crate::sync::{Files, Loading, added};
 use crate::web::api;
 use crate::{app, explain, tls};
 
@@ -274,7 +274,8 @@ fn why(
     ))?;
     let name = host(name);
     if offline {
-        let config = cli.load()?.config;
+        let mut config = cli.load()?.config;
+        added::join_copy(&mut config)?;
         let loading = Loading {
             config: &config,
             store: None,

@@ -25,7 +25,7 @@ pub use oidc::{Issuer, Oidc, RoleName, VouchedRole};
 pub(crate) use problem::nearest;
 pub use problem::{Problem, Warning};
 pub use push::Push;
-pub use value::{ClientNet, LocalRecord, Scheme, Server, Source, Span};
+pub use value::{ClientNet, ListId, LocalRecord, Scheme, Server, Source, Span};
 
 /// The file that is read where none is named.
 pub const DEFAULT_FILE: &str = "/etc/isigurt/isigurtd.toml";
@@ -79,7 +79,7 @@ pub struct Local {
 #[serde(deny_unknown_fields)]
 pub struct List {
     /// Identifier.
-    pub id: value::ListId,
+    pub id: ListId,
     /// Where it is.
     pub url: Source,
     /// Its format.
@@ -94,6 +94,9 @@ pub struct List {
     /// Whether a bare name means all names below it too.
     #[serde(default)]
     pub subdomains: Option<bool>,
+    /// Whether it was added in the web UI, and so stands in the state and not in the file.
+    #[serde(skip)]
+    pub added: bool,
 }
 
 /// `[platform]`.
@@ -121,6 +124,8 @@ pub struct Web {
     pub block_page: Vec<SocketAddr>,
     /// Names that the gateway is called by, beside its own.
     pub hosts: Vec<String>,
+    /// Whether lists that are added there may come from private addresses.
+    pub private_lists: bool,
     /// How long a session lives without a request.
     pub session_idle: Span,
     /// How long a session lives at all.
@@ -241,6 +246,7 @@ impl Default for Web {
             https: Vec::new(),
             block_page: Vec::new(),
             hosts: Vec::new(),
+            private_lists: false,
             session_idle: Span::days(1),
             session_longest: Span::days(30),
             oidc: None,

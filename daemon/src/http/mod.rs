@@ -46,6 +46,9 @@ pub struct Settings {
     pub authorities: Option<PathBuf>,
     /// Whether clear text may leave private networks.
     pub plain: bool,
+    /// Whether only addresses of the Internet are fetched from: where others chose them, who must not reach through the gateway what only it
+    /// can reach.
+    pub public_only: bool,
     /// Octets a second that downloads take together.
     pub bandwidth: Option<u64>,
     /// How long a server may be silent, or slow.
@@ -58,6 +61,7 @@ impl Default for Settings {
             proxy: None,
             authorities: None,
             plain: false,
+            public_only: false,
             bandwidth: None,
             patience: Limits::SMALL.patience,
         }
@@ -131,14 +135,19 @@ impl Client {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let authorities = authorities(settings)?;
         let builder = |reach| builder(settings, lookup, reach);
-        let trusting = builder(Reach::Anywhere)?
+        let anywhere = if settings.public_only {
+            Reach::Public
+        } else {
+            Reach::Anywhere
+        };
+        let trusting = builder(anywhere)?
             .tls_certs_merge(authorities.clone())
             .build();
         // A box without root certificates still speaks with its own servers.
         let (secure, untrusting) = match trusting {
             Ok(client) => (client, None),
             Err(error) => {
-                let own = builder(Reach::Anywhere)?.tls_certs_only(authorities.clone());
+                let own = builder(anywhere)?.tls_certs_only(authorities.clone());
                 let reason = error::chain(&error.without_url());
                 (
                     own.build()
@@ -148,7 +157,7 @@ impl Client {
             }
         };
         let reach = if settings.plain {
-            Reach::Anywhere
+            anywhere
         } else {
             Reach::Private
         };
@@ -273,10 +282,25 @@ impl Client {
             .map_err(|_| HttpError::Broken(shown(url), "an answer that makes no sense".to_owned()))
     }
 
+    /// Refuses an address that leads into the house, by itself or by what its name leads to. Asked before anything is sent, because a proxy
+    /// looks names up itself; a name with one address here and another there could lead to either.
+    async fn refuse_inside(&self, url: &Url) -> Result<(), HttpError> {
+        let inside = || HttpError::Inside(shown(url));
+        if names::is_inside(url) {
+            return Err(inside());
+        }
+        let addresses = self.lookup.addresses(url.host_str().unwrap_or_default()).await;
+        let all = addresses.into_iter().all(names::is_public);
+        all.then_some(()).ok_or_else(inside)
+    }
+
     /// A GET over redirects.
     async fn follow(&self, url: &Url, headers: HeaderMap, limits: Limits) -> Result<Got, HttpError> {
         let mut at = url.clone();
         for _ in 0..=REDIRECTS {
+            if self.settings.public_only {
+                self.refuse_inside(&at).await?;
+            }
             let request = self
                 .client(&at)?
                 .request(Method::GET, at.clone())
@@ -312,7 +336,8 @@ impl Client {
                 Some(reason) => Err(HttpError::NoRoots(reason.clone())),
                 None => Ok(&self.secure),
             },
-            "http" if self.plain_anywhere || !names::is_public_literal(url) => Ok(&self.plain),
+            "http" if self.plain_anywhere => Ok(&self.plain),
+            "http" if !self.settings.public_only && !names::is_public_literal(url) => Ok(&self.plain),
             "http" => Err(HttpError::Plain(shown(url))),
             scheme => Err(HttpError::Url(format!(
                 "{scheme}:// is not spoken; expected https://"

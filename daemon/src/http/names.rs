@@ -99,7 +99,7 @@ fn is_private(address: IpAddr) -> bool {
 
 /// Addresses of the Internet (IANA's special-purpose registries, RFC 6890): no network of one's own, nothing reserved, and nothing
 /// that leads back into one by way of a translator.
-fn is_public(address: IpAddr) -> bool {
+pub(super) fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => match address.segments() {

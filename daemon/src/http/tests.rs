@@ -229,3 +229,54 @@ async fn an_exchange_gives_whatever_the_server_answers() {
     assert_eq!(response.headers()["retry-after"], "60");
     assert_eq!(response.body(), b"later");
 }
+
+/// Names of the house and of the Internet.
+#[derive(Debug)]
+struct Mixed;
+impl Lookup for Mixed {
+    fn addresses(&self, name: &str) -> Addresses {
+        let found = match name {
+            "inside.example" => vec![[192, 168, 1, 1].into()],
+            "both.example" => vec![[9, 9, 9, 9].into(), [127, 0, 0, 1].into()],
+            _ => vec![[9, 9, 9, 9].into()],
+        };
+        Box::pin(std::future::ready(found))
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_others_chose_leads_to_the_internet_or_nowhere() {
+    let lookup: Arc<dyn Lookup> = Arc::new(Mixed);
+    let settings = Settings {
+        public_only: true,
+        ..Settings::default()
+    };
+    let client = Client::new(&settings, &lookup).unwrap();
+    let served = Served::with(|_| answer("200 OK", b"secret of the house"));
+    for inside in [
+        served.url("/admin").to_string(),
+        "https://127.0.0.1/".to_owned(),
+        "https://2130706433/".to_owned(), // 127.0.0.1, written as one number
+        "https://[::1]/".to_owned(),
+        "https://[::ffff:10.0.0.1]/".to_owned(),
+        "https://169.254.169.254/latest/meta-data".to_owned(),
+        "https://inside.example/".to_owned(),
+        "https://both.example/".to_owned(),
+    ] {
+        let refused = client
+            .get_whole(&Url::parse(&inside).unwrap(), Limits::SMALL)
+            .await;
+        assert!(
+            matches!(refused, Err(HttpError::Inside(_))),
+            "{inside}: {refused:?}"
+        );
+    }
+    let clear = Url::parse("http://lists.example/").unwrap();
+    let refused = client.get_whole(&clear, Limits::SMALL).await;
+    assert!(matches!(refused, Err(HttpError::Plain(_))), "{refused:?}");
+    assert!(
+        served.asked().is_empty(),
+        "nothing is asked there: {:?}",
+        served.asked()
+    );
+}

@@ -384,6 +384,13 @@ impl Household {
         self.lock().known.clone()
     }
 
+    /// The profiles as they would be with this index, without devices: for looking ahead.
+    pub fn ahead(&self, index: &Index) -> Result<InForce, String> {
+        let mut policy = Policy::clone(&self.policy());
+        policy.device.clear();
+        self.make(&policy, index, None).map_err(|error| error.to_string())
+    }
+
     /// What would hold at another time.
     pub fn present_at(&self, snapshot: &Snapshot, at: Timestamp) -> Arc<Present> {
         self.lock().present(&snapshot.policy, &snapshot.index, at)

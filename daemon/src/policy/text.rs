@@ -33,7 +33,9 @@ pub fn initial(config: &Config) -> Policy {
         .filter(|category| category.default)
         .map(|category| category.id)
         .collect();
-    for category in config.lists.iter().filter_map(|list| list.category.as_ref()) {
+    // A list that was added in the web UI is no word on what to block: there one sees who blocks its category.
+    let configured = config.lists.iter().filter(|list| !list.added);
+    for category in configured.filter_map(|list| list.category.as_ref()) {
         if !categories.contains(category) {
             categories.push(category.clone());
         }

@@ -15,6 +15,8 @@ use isigurt_blocklists::read::report::{Rejected, Report};
 use isigurt_blocklists::rule::{Answer, Effect, Located, Pattern, Rule};
 use serde::{Deserialize, Serialize};
 
+use super::measure::{Measured, measure};
+
 /// Rejected lines that are handed on for the log.
 const SHOWN: usize = 20;
 /// Octets of the built-in lists' names, roughly: for the size of the gate.
@@ -32,6 +34,17 @@ pub(super) struct Order {
     /// Whether new good versions are kept there.
     pub(super) keep: bool,
     pub(super) lists: Vec<ListOrder>,
+    /// What the last list is compared with, where it is only looked at.
+    pub(super) beside: Option<Beside>,
+}
+
+/// What a list is compared with.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Beside {
+    /// The index in force.
+    pub(super) index: PathBuf,
+    /// Which lists it would decide with.
+    pub(super) group: Group,
 }
 
 /// One list beside the built-in ones.
@@ -58,6 +71,17 @@ pub(super) enum Group {
     Mandatory,
 }
 
+impl Group {
+    /// Kind and identifier of its tag.
+    pub(super) fn tag(&self) -> (TagKind, &str) {
+        match self {
+            Self::Category(category) => (TagKind::Category, category),
+            Self::Own => (TagKind::Own, "own"),
+            Self::Mandatory => (TagKind::Mandatory, "national"),
+        }
+    }
+}
+
 /// Who answers for what stands in a list's file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Kind {
@@ -80,6 +104,8 @@ pub(super) struct Delivery {
     pub(super) built_in: Vec<BuiltIn>,
     pub(super) lists: Vec<Delivered>,
     pub(super) warnings: Vec<String>,
+    /// How the last list compares.
+    pub(super) measured: Option<Measured>,
 }
 
 /// A built-in list.
@@ -165,9 +191,16 @@ pub(super) fn build(
         read.push(one(order, list, &mut compiler, &mut warnings)?);
     }
     for (id, line) in compiler.refused() {
-        warnings.push(format!(
-            "list {id}, line {line}: regular expression refused: it needs too much memory"
-        ));
+        for ((list, _), _) in read.iter_mut().filter(|((list, _), _)| list.id == *id) {
+            list.rejected += 1;
+            if list.rejections.len() < SHOWN {
+                list.rejections.push(Rejected {
+                    line: *line,
+                    reason: "regular expression refused: it needs too much memory".to_owned(),
+                    text: String::new(),
+                });
+            }
+        }
     }
     let stats = compiler.finish(order.built_at, order.threads, out, lines)?;
     let mut counts = stats.lists.iter();
@@ -183,6 +216,7 @@ pub(super) fn build(
         built_in: built_in.collect(),
         lists: Vec::new(),
         warnings,
+        measured: None,
     };
     for ((mut list, place), staged) in read {
         if let Some(counts) = stats.lists.get(place) {
@@ -199,6 +233,10 @@ pub(super) fn build(
                 .push(format!("list {id}: its last good copy cannot be kept: {error}"));
         }
         delivery.lists.push(list);
+    }
+    if let (Some(Beside { index, group }), Some(list)) = (&order.beside, order.lists.last()) {
+        let measured = measure(&list.file, list.reading, group, index);
+        delivery.measured = Some(measured.map_err(BuildError::Index)?);
     }
     Ok(delivery)
 }
@@ -482,11 +520,8 @@ fn add(
     hash: &str,
     compiler: &mut Compiler,
 ) -> Result<(Format, Report), String> {
-    let tag = match &list.group {
-        Group::Category(category) => compiler.tag(TagKind::Category, category),
-        Group::Own => compiler.tag(TagKind::Own, "own"),
-        Group::Mandatory => compiler.tag(TagKind::Mandatory, "national"),
-    };
+    let (kind, id) = list.group.tag();
+    let tag = compiler.tag(kind, id);
     let (format, subdomains) = list.reading;
     let info = ListInfo {
         id: list.id.clone(),

@@ -3,17 +3,20 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use isigurt_wire::release::Service;
 use tokio::sync::{Notify, watch};
 
+use super::added::{self, AddError, Added};
 use super::national::{self, Polled, Poller};
 use super::newer::Newer;
 use super::remote;
+use super::staging::Staged;
 use crate::config::{Config, Source};
 use crate::http::{Client, Url};
+use crate::store::audit::Author;
 use crate::store::{Store, StoreError};
 
 /// How often lists by URL are asked for where nothing is said.
@@ -54,6 +57,8 @@ struct Shared {
     done: [watch::Sender<u64>; 2],
     /// Something came in.
     news: Notify,
+    /// Lists are added and removed one at a time.
+    adding: Mutex<()>,
     lists: RwLock<BTreeMap<String, Progress>>,
     platform: RwLock<Option<Progress>>,
     service: watch::Sender<Option<Arc<Service>>>,
@@ -75,6 +80,7 @@ impl Keeper {
                 asked: watch::Sender::new(0),
                 done: [watch::Sender::new(0), watch::Sender::new(0)],
                 news: Notify::new(),
+                adding: Mutex::new(()),
                 lists: RwLock::default(),
                 platform: RwLock::new(platform),
                 service: watch::Sender::new(state.and_then(|state| state.service).map(Arc::new)),
@@ -87,9 +93,9 @@ impl Keeper {
         keep_platform(&self.shared, &client).await;
     }
 
-    /// Asks the servers of lists by URL, until the task is ended.
-    pub async fn keep_lists(self, client: Client) {
-        keep_lists(&self.shared, &client).await;
+    /// Asks the servers of lists by URL, until the task is ended. `outside`: the way to lists that were added in the web UI.
+    pub async fn keep_lists(self, client: Client, outside: Client) {
+        keep_lists(&self.shared, &client, &outside).await;
     }
 
     /// Another configuration is in force.
@@ -126,6 +132,32 @@ impl Keeper {
             self.shared.news.notify_one();
         }
         Ok(accepted)
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> Arc<Config> {
+        self.shared.config.borrow().clone()
+    }
+
+    /// Whether a list of this id, from this address, could be added.
+    pub fn free(&self, id: &str, url: Option<&Url>) -> Result<(), AddError> {
+        added::taken(&self.config(), &self.shared.store, id, url)
+    }
+
+    /// Adds a list that was looked at, and has it put in force.
+    pub fn add(&self, id: &str, list: &Added, staged: &Staged, author: &Author) -> Result<(), AddError> {
+        let _one = self.shared.adding.lock().unwrap_or_else(PoisonError::into_inner);
+        added::add(&self.config(), &self.shared.store, (id, list), staged, author)?;
+        self.shared.news.notify_one();
+        Ok(())
+    }
+
+    /// Removes a list that was added.
+    pub fn remove(&self, id: &str, author: &Author) -> Result<(), AddError> {
+        let _one = self.shared.adding.lock().unwrap_or_else(PoisonError::into_inner);
+        added::remove(&self.config(), &self.shared.store, id, author)?;
+        self.shared.news.notify_one();
+        Ok(())
     }
 
     /// How bringing in this list goes.
@@ -297,7 +329,7 @@ struct Due {
 }
 
 /// The task of lists by URL.
-async fn keep_lists(shared: &Shared, client: &Client) {
+async fn keep_lists(shared: &Shared, client: &Client, outside: &Client) {
     let (mut config, mut asked) = (shared.config.subscribe(), shared.asked.subscribe());
     let mut due: BTreeMap<String, Due> = BTreeMap::new();
     let mut woken = Woken::Configured;
@@ -321,7 +353,8 @@ async fn keep_lists(shared: &Shared, client: &Client) {
             if entry.at > Instant::now() && woken != Woken::Asked {
                 continue;
             }
-            let outcome = remote::refresh(client, &shared.store, &copies, (id, url), wall_s()).await;
+            let way = if list.added { outside } else { client };
+            let outcome = remote::refresh(way, &shared.store, &copies, (id, url), wall_s()).await;
             entry.failures = if outcome.is_ok() { 0 } else { entry.failures + 1 };
             let after = match entry.failures {
                 0 => national::next(every, 0),

@@ -10,12 +10,15 @@
 //! in the state and shown by `status`, never swallowed. A new index is checked octet by octet before anything is
 //! decided with it.
 
+pub mod added;
 mod build;
 pub mod confirm;
 mod keeper;
+mod measure;
 mod national;
 mod newer;
 mod remote;
+pub mod staging;
 pub mod worker;
 
 use std::fmt;
@@ -37,8 +40,10 @@ use worker::Worker;
 
 pub use keeper::{Keeper, Progress};
 #[doc(hidden)]
+pub use measure::Measured;
 pub use national::outside;
 pub use newer::Newer;
+pub use remote::RemoteError;
 
 /// What is known about a list across restarts, by its id.
 const LISTS: Table<ListState> = Table::new("lists", &[]);
@@ -111,6 +116,12 @@ pub struct ListStatus {
     /// When its server is asked next, seconds since 1970.
     #[serde(default)]
     pub next_try: Option<i64>,
+    /// Its category; none for the household's own lists.
+    #[serde(default)]
+    pub category: Option<String>,
+    /// Whether it was added in the web UI, and can be removed there.
+    #[serde(default)]
+    pub added: bool,
 }
 
 impl fmt::Display for ListStatus {
@@ -131,6 +142,9 @@ impl fmt::Display for ListStatus {
             if let Some(at) = time(at) {
                 write!(out, ", {what} {at}")?;
             }
+        }
+        if self.added {
+            write!(out, ", added in the web UI")?;
         }
         if let Some(held) = self.held {
             write!(out, "\n    a version with {held} lines with rules is held back")?;
@@ -336,7 +350,7 @@ impl Loading<'_> {
                 &list.url,
                 list.format,
                 list.subdomains,
-                &list.category,
+                (&list.category, list.added),
                 state,
             )
         });
@@ -407,6 +421,7 @@ impl Loading<'_> {
             copies,
             keep: self.store.is_some(),
             lists,
+            beside: None,
         }
     }
 
@@ -426,7 +441,7 @@ impl Loading<'_> {
         ListOrder {
             id: id.to_owned(),
             file,
-            origin: list.url.to_string(),
+            origin: origin(list),
             reading: (list.format, list.subdomains),
             group: list.category.clone().map_or(Group::Own, Group::Category),
             kind,
@@ -515,16 +530,23 @@ impl Loading<'_> {
                 held: None,
                 checked_at: None,
                 next_try: None,
+                category: None,
+                added: false,
             })
             .collect();
         let mut delivered = delivery.lists.into_iter();
         for (configured, list) in self.config.lists.iter().zip(delivered.by_ref()) {
-            lists.push(self.settle_one(list, configured.url.to_string()));
+            lists.push(ListStatus {
+                category: configured.category.clone(),
+                added: configured.added,
+                ..self.settle_one(list, origin(configured))
+            });
         }
         for (list, kept) in delivered.zip(&national.lists) {
             lists.push(ListStatus {
                 loaded_at: Some(kept.since),
                 version: Some(kept.target.version),
+                category: kept.target.category.clone(),
                 ..self.settle_one(list, national.url.clone())
             });
         }
@@ -578,6 +600,16 @@ impl Loading<'_> {
             held,
             checked_at: None,
             next_try: None,
+            category: None,
+            added: false,
         }
+    }
+}
+
+/// Where a list comes from, for a person.
+fn origin(list: &List) -> String {
+    match &list.url {
+        Source::File(_) if list.added => "given in the web UI".to_owned(),
+        url => url.to_string(),
     }
 }

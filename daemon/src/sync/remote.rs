@@ -36,13 +36,29 @@ pub(super) struct FetchState {
     pub(super) checked_at: i64,
 }
 
+impl FetchState {
+    /// Of a list that has just been fetched.
+    pub(super) fn just_now((url, validators): &(Url, Validators), hash: &str, now: i64) -> Self {
+        Self {
+            url: url.as_str().to_owned(),
+            validators: validators.clone(),
+            hash: hash.to_owned(),
+            accepted: None,
+            checked_at: now,
+        }
+    }
+}
+
 /// Why a list was not fetched.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum RemoteError {
+pub enum RemoteError {
+    /// The way to it.
     #[error(transparent)]
     Http(#[from] HttpError),
+    /// The state cannot be written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What came cannot be written.
     #[error("{0}: {1}; make room on the disk, and the state folder writable")]
     Io(PathBuf, io::Error),
 }
@@ -102,7 +118,8 @@ pub(super) async fn refresh(
     Ok(new)
 }
 
-fn hash(file: &Path) -> io::Result<String> {
+/// BLAKE3 of a file, hexadecimal.
+pub(super) fn hash(file: &Path) -> io::Result<String> {
     let mut hasher = blake3::Hasher::new();
     io::copy(&mut File::open(file)?, &mut hasher)?;
     Ok(hasher.finalize().to_hex().to_string())

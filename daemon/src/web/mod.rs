@@ -29,6 +29,7 @@ use rustls::ServerConfig;
 use crate::accounts::Accounts;
 use crate::alerts::{Alerts, Signal};
 use crate::oidc::Provider;
+use crate::preview::Previews;
 use crate::report::Desk;
 use crate::stats::Stats;
 use crate::status::Watch;
@@ -54,6 +55,8 @@ pub struct Site {
     pub certificates: Arc<Certificates>,
     /// Where reports are taken.
     pub reports: Arc<Desk>,
+    /// Lists that somebody looks at before adding them.
+    pub previews: Arc<Previews>,
     /// Who is told when something happens.
     pub alerts: Arc<Alerts>,
     /// What was asked for, counted.

@@ -89,7 +89,8 @@ export async function call<M extends Method, P extends Paths<M> & string>(
   for (;;) {
     const answer = await once(method, address, body, tag);
     if (answer.ok) {
-      const value = answer.status === 204 ? undefined : await answer.json();
+      const text = await answer.text();
+      const value = text === '' ? undefined : JSON.parse(text);
       return { value: value as Answer<M, P>, tag: answer.headers.get('etag') };
     }
     const problem = await asProblem(answer);

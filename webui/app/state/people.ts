@@ -17,6 +17,11 @@ export function isChild(profile: Profile): boolean {
   return profile.age !== 'adult' && profile.age !== 'guest';
 }
 
+/** What a profile is called: the one that the gateway begins with has a name in each language, all others the household's own. */
+export function profileName(name: string): string {
+  return name === 'household' ? t('profile.household') : name;
+}
+
 /** What the gateway puts in front of the name of hours, and of a budget whose minutes are used up. */
 const [HOURS, USED_UP] = ['schedule: ', 'time used up: '] as const;
 

@@ -12,10 +12,12 @@ pub(crate) mod extract;
 mod lists;
 mod me;
 mod moments;
+mod packed;
 mod passkeys;
 mod photos;
 mod policy;
 mod present;
+mod previews;
 pub mod problem;
 mod push;
 mod queries;
@@ -82,7 +84,8 @@ impl Modify for WaysIn {
 
 /// Every resource, and what describes them.
 fn resources() -> (Router<Site>, utoipa::openapi::OpenApi) {
-    let resources = OpenApiRouter::new()
+    // What holds secrets of the one who asks is not packed: see `packed.rs`.
+    let secret = OpenApiRouter::new()
         .merge(setup::router())
         .merge(session::router())
         .merge(sessions::router())
@@ -91,22 +94,25 @@ fn resources() -> (Router<Site>, utoipa::openapi::OpenApi) {
         .merge(tokens::router())
         .merge(passkeys::router())
         .merge(vouched::router())
+        .merge(me::router())
+        .merge(reports::router())
+        .merge(alerts::router())
+        .merge(push::router());
+    let open = OpenApiRouter::new()
         .merge(policy::router())
         .merge(photos::router())
         .merge(devices::router())
         .merge(moments::router())
-        .merge(me::router())
         .merge(present::router())
-        .merge(reports::router())
         .merge(data::router())
         .merge(events::router())
         .merge(lists::router())
+        .merge(previews::router())
         .merge(queries::router())
         .merge(stats::router())
-        .merge(alerts::router())
-        .merge(push::router())
         .merge(system::router())
         .merge(trail::router());
+    let resources = secret.merge(packed::packed(open));
     let (router, mut description) = OpenApiRouter::with_openapi(Description::openapi())
         .nest("/api/v1", resources)
         .split_for_parts();
