@@ -19,9 +19,9 @@ mod national;
 mod newer;
 mod remote;
 pub mod staging;
+mod standing;
 pub mod worker;
 
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,6 +44,7 @@ pub use measure::Measured;
 pub use national::outside;
 pub use newer::Newer;
 pub use remote::RemoteError;
+pub use standing::ListStatus;
 
 /// What is known about a list across restarts, by its id.
 const LISTS: Table<ListState> = Table::new("lists", &[]);
@@ -84,76 +85,6 @@ pub enum SyncError {
     /// The built-in lists are damaged.
     #[error("built-in lists: {0}; this program is damaged, install it again")]
     BuiltIn(#[from] data::DataError),
-}
-
-/// How a list stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct ListStatus {
-    /// Identifier.
-    pub id: String,
-    /// Where it comes from.
-    pub origin: String,
-    /// Its format.
-    #[schema(value_type = String)]
-    pub format: Format,
-    /// Rules in force.
-    pub rules: u64,
-    /// Lines refused.
-    pub rejected: u64,
-    /// When the version in force came in, seconds since 1970; `None` for built-in lists.
-    pub loaded_at: Option<i64>,
-    /// Why the newest try failed; the last good version is in force then.
-    pub last_error: Option<String>,
-    /// The publisher's number of the version in force; only national lists have one.
-    #[serde(default)]
-    pub version: Option<u64>,
-    /// Lines with rules in a newer version that is held back, because it lost more than half of them.
-    #[serde(default)]
-    pub held: Option<u64>,
-    /// When its server last answered and everything was right, seconds since 1970; `None` for files.
-    #[serde(default)]
-    pub checked_at: Option<i64>,
-    /// When its server is asked next, seconds since 1970.
-    #[serde(default)]
-    pub next_try: Option<i64>,
-    /// Its category; none for the household's own lists.
-    #[serde(default)]
-    pub category: Option<String>,
-    /// Whether it was added in the web UI, and can be removed there.
-    #[serde(default)]
-    pub added: bool,
-}
-
-impl fmt::Display for ListStatus {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = |at: Option<i64>| at.and_then(|at| jiff::Timestamp::from_second(at).ok());
-        write!(out, "list {}: {} rules", self.id, self.rules)?;
-        if let Some(version) = self.version {
-            write!(out, ", version {version}")?;
-        }
-        if self.version.is_none() {
-            write!(out, ", {} lines refused", self.rejected)?;
-        }
-        for (what, at) in [
-            ("since", self.loaded_at),
-            ("checked", self.checked_at),
-            ("next try", self.next_try),
-        ] {
-            if let Some(at) = time(at) {
-                write!(out, ", {what} {at}")?;
-            }
-        }
-        if self.added {
-            write!(out, ", added in the web UI")?;
-        }
-        if let Some(held) = self.held {
-            write!(out, "\n    a version with {held} lines with rules is held back")?;
-        }
-        match &self.last_error {
-            Some(error) => write!(out, "\n    {error}"),
-            None => Ok(()),
-        }
-    }
 }
 
 /// What the line enforces, with how each list stands.
