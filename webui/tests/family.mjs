@@ -168,6 +168,7 @@ export const tests = {
     const { page, tablet, calm } = await home(browser);
     await page.goto('/child?name=Era&tab=minutes');
     await page.getByLabel('Kufizo edhe').selectOption('service:spotify');
+    await page.getByRole('button', { name: 'Shto', exact: true }).click();
     await page.getByRole('heading', { name: 'Spotify' }).waitFor();
     await save(page);
     await tablet.ask('spotify.com');

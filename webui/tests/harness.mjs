@@ -52,8 +52,11 @@ export function must(condition, what) {
   if (!condition) throw new Error(what);
 }
 
-/** A window of Chromium whose errors fail the test; `host`: what it calls the gateway, if not by its address. */
-export async function open(browser, screen, { language = 'sq', theme = 'light', expected = [], host } = {}) {
+/**
+ * A window of Chromium whose errors fail the test; `host`: what it calls the gateway, if not by its address; `others`: where else it may
+ * go.
+ */
+export async function open(browser, screen, { language = 'sq', theme = 'light', expected = [], host, others = [] } = {}) {
   const web = host ? `${host}:${gateway.web.split(':').at(-1)}` : gateway.web;
   const context = await browser.newContext({ ...SCREENS[screen], locale: language, colorScheme: theme, baseURL: `http://${web}`, reducedMotion: 'reduce' });
   const page = await context.newPage();
@@ -65,7 +68,8 @@ export async function open(browser, screen, { language = 'sq', theme = 'light', 
     if (!expected.some((one) => one.test(text))) errors.push(`console: ${text}`);
   });
   page.on('request', (request) => {
-    if (!request.url().startsWith(`http://${web}/`) && !request.url().startsWith('data:')) errors.push(`foreign request: ${request.url()}`);
+    const known = [web, ...others].some((one) => request.url().startsWith(`http://${one}/`));
+    if (!known && !request.url().startsWith('data:')) errors.push(`foreign request: ${request.url()}`);
   });
   page.setDefaultTimeout(10_000);
   return { context, page, errors, calm: () => must(errors.length === 0, errors.join('\n')) };
@@ -90,6 +94,25 @@ export async function signIn({ page }, name = 'Ana') {
   const answer = await page.request.post('/api/v1/session', { data: { name, password: gateway.password } });
   must(answer.ok(), `signing in: ${answer.status()}`);
   return (await answer.json()).csrf;
+}
+
+/** Presses Tab until what is wanted has the focus, which can be seen there. */
+export async function reach(page, wanted, key = 'Tab') {
+  await wanted.waitFor();
+  for (let presses = 0; presses < 120; presses += 1) {
+    const seen = await wanted.evaluate((element) => {
+      if (element !== document.activeElement) return null;
+      const marked = element.closest('.choice') ?? element;
+      const { outlineStyle, outlineWidth } = getComputedStyle(marked);
+      return element.matches(':focus-visible') && outlineStyle !== 'none' && parseFloat(outlineWidth) >= 2;
+    });
+    if (seen !== null) {
+      must(seen, `the focus cannot be seen on ${wanted}`);
+      return;
+    }
+    await page.keyboard.press(key);
+  }
+  throw new Error(`the keyboard does not reach ${wanted}`);
 }
 
 /** Leaves a picture of the page. */

@@ -1,7 +1,7 @@
 // First run, as a new parent does it: against a gateway that nobody has claimed. The caller says on which screen, in which language
 // and whether by keyboard alone.
 import { accessible } from './pages.mjs';
-import { authenticator, device, gateway, must, open, picture } from './harness.mjs';
+import { authenticator, device, gateway, must, open, picture, reach } from './harness.mjs';
 
 const PHONE = {
   screen: 'phone', language: 'sq', theme: 'light', next: 'Vazhdo', ages: ['7 deri në 12 vjeç', '13 deri në 15 vjeç'], good: 'Mirë kështu',
@@ -12,16 +12,6 @@ const DESKTOP = {
   home: 'Go to the home page', school: 'In a school', family: 'At home',
   host: 'localhost', passkey: 'Make a passkey', // browsers allow passkeys there
 };
-
-/** Presses Tab until what is wanted has the focus. */
-async function reach(page, wanted) {
-  for (let presses = 0; presses < 80; presses += 1) {
-    const there = await wanted.evaluate((element) => element === document.activeElement);
-    if (there) return;
-    await page.keyboard.press('Tab');
-  }
-  throw new Error(`the keyboard does not reach ${wanted}`);
-}
 
 async function firstRun(browser, way, keyboard) {
   const window = await open(browser, way.screen, way);

@@ -23,16 +23,43 @@ export function go(to: string, instead = false): void {
   const url = new URL(to, location.href);
   if (instead) history.replaceState(null, '', url);
   else history.pushState(null, '', url);
-  arrive(url);
+  arrive(url, instead);
 }
 
-function arrive(url: URL): void {
+function arrive(url: URL, instead = false): void {
   const elsewhere = url.pathname !== here.pathname || url.search !== here.search;
+  // Whoever narrows what a page shows stays where they are: in the field that they type in.
+  const stays = instead && url.pathname === here.pathname;
   here = url;
-  if (!elsewhere) return;
+  if (!elsewhere || stays) return;
   scrollTo(0, 0);
-  // The new page's heading is read out, and the keyboard goes on from it.
-  requestAnimationFrame(() => document.querySelector<HTMLElement>('main h1')?.focus());
+  headFor();
+}
+
+/** Milliseconds that a page may take to have its heading, and between two looks for it. */
+const LATEST = 5000;
+const LOOK = 50;
+
+/**
+ * Puts the keyboard on the new page's heading, which is read out then, as soon as it is there: a page is loaded when it is opened, and may draw
+ * its heading anew when it has more to show. Whoever presses something meanwhile is left alone.
+ */
+function headFor(): void {
+  const began = performance.now();
+  const over = new AbortController();
+  let given = false;
+  for (const what of ['keydown', 'pointerdown']) addEventListener(what, () => over.abort(), { capture: true, signal: over.signal });
+  const look = () => {
+    if (over.signal.aborted) return;
+    const heading = document.querySelector<HTMLElement>('main h1');
+    if (heading && (!given || document.activeElement === document.body)) {
+      heading.focus();
+      given = true;
+    }
+    if (performance.now() - began < LATEST) setTimeout(look, LOOK);
+    else over.abort();
+  };
+  requestAnimationFrame(look);
 }
 
 /** Addresses that the gateway renders itself. */
