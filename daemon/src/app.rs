@@ -192,7 +192,8 @@ impl App {
             previews: Previews::new(watch.clone(), outside.clone(), (&store, &worker)),
             provider: doors::provider(config, &http)?,
         };
-        doors.extend(doors::open(edges.web, edges.https, edges.block_page, &site)?);
+        let block_pages = (edges.block_page, edges.block_page_https);
+        doors.extend(doors::open((edges.web, edges.https), block_pages, &site)?);
         doors.push(tokio::spawn(control::serve(
             control,
             watch.clone(),

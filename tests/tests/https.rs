@@ -217,3 +217,43 @@ fn certificates_that_cannot_be_meant_are_refused_by_check_with_file_and_key() {
         "{said}"
     );
 }
+
+#[test]
+fn the_page_of_a_blocked_site_is_served_with_the_gateways_certificate_which_vouches_for_no_other_name() {
+    let (page, own) = (free_address(), "gateway.home.arpa");
+    let house = House::new(&format!("block_page_https = [\"{page}\"]"));
+    let kept = std::fs::read_to_string(house.gateway.folder.path().join("state/tls/own.pem")).unwrap();
+    let pem = kept.split("-----BEGIN PRIVATE").next().unwrap().to_owned();
+    let get = |trusted_as: &str, host: &str| {
+        let browser = over_https(&house, page, &pem, trusted_as);
+        browser.exchange(&format!(
+            "GET /some/path HTTP/1.1\r\nhost: {host}\r\naccept: text/html\r\nconnection: close\r\n\r\n"
+        ))
+    };
+    // A browser that means the site meets a certificate that is another's, and goes no further.
+    let warned = get("bet365.com", "bet365.com").unwrap_err();
+    assert!(warned.to_string().contains("NotValidForName"), "{warned}");
+    // Who goes on regardless, as whoever clicks the warning away does, sees which rule holds.
+    let shown = get(own, "bet365.com").unwrap();
+    assert!(
+        shown.status == 403 && shown.raw.contains("bet365.com"),
+        "{shown:?}"
+    );
+    assert_eq!(
+        shown.header("strict-transport-security"),
+        None,
+        "of somebody else's site"
+    );
+    let national = get(own, "nobody.example").unwrap();
+    assert_eq!(national.header("strict-transport-security"), None);
+    // Under its own name, without a warning.
+    let at_home = get(own, own).unwrap();
+    assert_eq!(
+        (at_home.status, at_home.header("location")),
+        (303, Some("/.isigurt/me"))
+    );
+    // In clear nobody is answered there.
+    let mut clear = house.browser("127.0.0.1");
+    clear.to = page;
+    assert!(std::panic::catch_unwind(move || clear.send("GET", "/", "")).is_err());
+}

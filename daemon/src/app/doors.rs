@@ -50,9 +50,8 @@ pub(super) fn provider(config: &Config, http: &http::Client) -> Result<Option<Ar
 
 /// Opens the web's doors: in clear, encrypted, and where blocked sites arrive.
 pub(super) fn open(
-    clear: Vec<TcpListener>,
-    encrypted: Vec<TcpListener>,
-    block_page: Vec<TcpListener>,
+    (clear, encrypted): (Vec<TcpListener>, Vec<TcpListener>),
+    (block_page, block_page_https): (Vec<TcpListener>, Vec<TcpListener>),
     site: &web::Site,
 ) -> Result<Vec<JoinHandle<()>>, StartError> {
     let mut doors = Vec::new();
@@ -71,6 +70,13 @@ pub(super) fn open(
         let wrong = wrong("block page on", &listener);
         let listener = super::stream(listener).map_err(wrong)?;
         doors.push(tokio::spawn(web::pages::serve(listener, site.clone())));
+    }
+    // Whoever comes for a foreign site speaks HTTP/1.1: then each request names its site itself.
+    let server = site.certificates.server(&[b"http/1.1"])?;
+    for listener in block_page_https {
+        let wrong = wrong("block page (https) on", &listener);
+        let served = web::pages::serve_encrypted(listener, server.clone(), site.clone()).map_err(wrong)?;
+        doors.push(tokio::spawn(served));
     }
     Ok(doors)
 }

@@ -19,6 +19,8 @@ pub struct Edges {
     pub https: Vec<TcpListener>,
     /// The page of blocked sites.
     pub block_page: Vec<TcpListener>,
+    /// The same, encrypted.
+    pub block_page_https: Vec<TcpListener>,
 }
 
 impl Edges {
@@ -29,6 +31,7 @@ impl Edges {
         edges.https = edges.take(&config.web.https);
         edges.web = edges.take(config.web.listen.as_deref().unwrap_or_default());
         edges.block_page = edges.take(&config.web.block_page);
+        edges.block_page_https = edges.take(&config.web.block_page_https);
         if edges.udp.is_empty() && edges.tcp.is_empty() {
             for &address in &config.dns.listen {
                 edges.bind(address, config.dns.workers())?;
@@ -67,6 +70,13 @@ impl Edges {
             if !has(&edges.block_page, address) {
                 let listener = bind_tcp(address).map_err(|error| refused("block page on", address, error))?;
                 edges.block_page.push(listener);
+            }
+        }
+        for &address in &config.web.block_page_https {
+            if !has(&edges.block_page_https, address) {
+                let listener =
+                    bind_tcp(address).map_err(|error| refused("block page (https) on", address, error))?;
+                edges.block_page_https.push(listener);
             }
         }
         Ok(edges)

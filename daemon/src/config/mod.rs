@@ -122,6 +122,8 @@ pub struct Web {
     pub https: Vec<SocketAddr>,
     /// Addresses of the block page.
     pub block_page: Vec<SocketAddr>,
+    /// The same, encrypted with the gateway's certificate, which is none of the blocked sites'.
+    pub block_page_https: Vec<SocketAddr>,
     /// Names that the gateway is called by, beside its own.
     pub hosts: Vec<String>,
     /// Whether lists that are added there may come from private addresses.
@@ -245,6 +247,7 @@ impl Default for Web {
             listen: None,
             https: Vec::new(),
             block_page: Vec::new(),
+            block_page_https: Vec::new(),
             hosts: Vec::new(),
             private_lists: false,
             session_idle: Span::days(1),

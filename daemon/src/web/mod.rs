@@ -115,9 +115,18 @@ pub fn serve_encrypted(
     site: Site,
 ) -> std::io::Result<impl Future<Output = ()>> {
     let certificates = site.certificates.clone();
-    let app = router(site)
-        .layer(middleware::from_fn_with_state(certificates, insist))
-        .layer(Extension(gate::Encrypted));
+    let app = router(site).layer(middleware::from_fn_with_state(certificates, insist));
+    encrypted(listener, server, app)
+}
+
+/// Serves something on a listener, encrypted, until the task is ended.
+fn encrypted(
+    listener: std::net::TcpListener,
+    server: Arc<ServerConfig>,
+    app: Router,
+) -> std::io::Result<impl Future<Output = ()>> {
+    listener.set_nonblocking(true)?;
+    let app = app.layer(Extension(gate::Encrypted));
     let mut door = axum_server::tls_rustls::from_tcp_rustls(listener, RustlsConfig::from_config(server))?
         .map(Counted::new)
         .first_request_timeout(PATIENCE);
@@ -125,7 +134,7 @@ pub fn serve_encrypted(
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     Ok(async move {
         if let Err(error) = door.serve(app).await {
-            tracing::error!(%error, "the encrypted web UI has ended");
+            tracing::error!(%error, "an encrypted door of the web has ended");
         }
     })
 }

@@ -17,6 +17,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use isigurt_blocklists::name::Name;
+use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
@@ -37,6 +38,25 @@ pub async fn serve(listener: TcpListener, site: Site) {
     if let Err(error) = axum::serve(Bounded::new(listener), app).await {
         tracing::error!(%error, "the block page has ended");
     }
+}
+
+/// The same, encrypted, with the gateway's own certificate: browsers warn of it for every name but the gateway's, and say nothing of
+/// coming encrypted next time, because that would be said of somebody else's site.
+pub fn serve_encrypted(
+    listener: std::net::TcpListener,
+    server: Arc<ServerConfig>,
+    site: Site,
+) -> std::io::Result<impl Future<Output = ()>> {
+    let app = router(site).layer(middleware::map_request(other));
+    crate::web::encrypted(listener, server, app)
+}
+
+/// Names the other end as the listener in clear does.
+async fn other(mut request: Request) -> Request {
+    if let Some(&ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>() {
+        request.extensions_mut().insert(ConnectInfo(Other(peer)));
+    }
+    request
 }
 
 fn router(site: Site) -> Router {

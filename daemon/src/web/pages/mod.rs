@@ -39,7 +39,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Site, last};
 use crate::report::helplines;
-pub use door::serve;
+pub use door::{serve, serve_encrypted};
 use words::Words;
 
 /// Nothing but what this server itself sends is loaded or run.
