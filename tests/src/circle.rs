@@ -122,16 +122,7 @@ impl Circle {
             output.status.success()
         });
         let reported = Instant::now();
-        let mut case = String::new();
-        wait_long("the report at the platform", || {
-            let cases = self.platform.data("ana", &["list", "--names"]);
-            let cases = cases.as_array().cloned().unwrap_or_default();
-            let of_name = cases.iter().find(|case| case["name"] == name);
-            case = of_name.map_or_else(String::new, |case| {
-                case["case"].as_str().unwrap_or_default().to_owned()
-            });
-            !case.is_empty()
-        });
+        let case = self.platform.case_of(name);
         self.platform
             .says("ana", &["confirm", &case, "--list", list], true);
         if list == "abuse" {

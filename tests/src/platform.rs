@@ -145,6 +145,21 @@ impl Platform {
         serde_json::from_str(&said).unwrap_or_else(|_| panic!("{said}"))
     }
 
+    /// The case of a name, as soon as its report is there.
+    pub fn case_of(&self, name: &str) -> String {
+        let mut found = String::new();
+        wait_long("the report at the platform", || {
+            let cases = self.data("ana", &["list", "--names"]);
+            let mut cases = cases.as_array().into_iter().flatten();
+            let case = cases.find(|case| case["name"] == name);
+            case.and_then(|case| case["case"].as_str())
+                .unwrap_or_default()
+                .clone_into(&mut found);
+            !found.is_empty()
+        });
+        found
+    }
+
     /// The desk of an analyst as a page; ends when dropped.
     pub fn desk(&self, analyst: &str) -> Desk {
         let address = free_address();

@@ -6,53 +6,14 @@
     clippy::indexing_slicing
 )]
 
-use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::net::SocketAddr;
+use std::process::Command;
 
-use isigurt_tests::{Answer, Browser, House, PASSWORD, free_address, program, system, terminate, wait_for};
+use isigurt_tests::{Answer, Browser, House, PASSWORD, Provider, free_address, program};
 use serde_json::{Value, json};
 
 const ROLES: &str = "[[web.oidc.role]]\nvalue = \"it\"\nrole = \"admin\"\n\
     [[web.oidc.role]]\nvalue = \"7a\"\nrole = \"staff\"\nprofiles = [\"class-7a\"]\n";
-
-/// The service.
-struct Service(Child);
-
-impl Service {
-    fn start(address: SocketAddr, folder: &str, callback: &str) -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/oidc.mjs");
-        let child = Command::new("timeout")
-            .arg("300")
-            .arg(system("node"))
-            .arg(script)
-            .args([folder, &address.port().to_string(), callback])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        wait_for("the school's service", || TcpStream::connect(address).is_ok());
-        Self(child)
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        terminate(&mut self.0);
-    }
-}
-
-/// Where `oidc-provider` is installed.
-fn installed() -> PathBuf {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/oidc");
-    let folder = std::env::var_os("ISIGURT_OIDC").map_or(folder, PathBuf::from);
-    let found = folder.join("node_modules/oidc-provider").is_dir();
-    assert!(
-        found,
-        "oidc-provider is missing: run cargo xtask test, which installs it"
-    );
-    folder.canonicalize().unwrap()
-}
 
 /// A gateway whose staff this service signs in.
 fn school(service: SocketAddr, more: &str) -> (House, Browser) {
@@ -138,7 +99,7 @@ fn a_real_service_signs_a_teacher_in_with_the_rights_of_her_groups_and_nobody_el
     let callback = format!("http://{}/api/v1/session/oidc/callback", house.web);
     let mut sara = house.browser("127.0.0.2");
     refused(&sara.ask("GET", "/session/oidc", &Value::Null), 503, "service");
-    let _service = Service::start(address, installed().to_str().unwrap(), &callback);
+    let _service = Provider::real(address, &callback);
 
     assert_eq!(
         sara.ask("GET", "/setup", &Value::Null).body["provider"],
@@ -203,7 +164,7 @@ fn a_real_service_signs_a_teacher_in_with_the_rights_of_her_groups_and_nobody_el
 fn an_answer_counts_once_and_in_the_browser_that_asked() {
     let address = free_address();
     let (house, _ana) = school(address, "");
-    let _service = Service::start(address, "-", "");
+    let _service = Provider::lying(address);
     let back = |browser: &mut Browser| {
         let (service, path) = place(&begins(browser));
         let answer = Browser::new(service, "127.0.0.1").send("GET", &format!("{path}&groups=it"), "");
@@ -248,7 +209,7 @@ fn an_answer_counts_once_and_in_the_browser_that_asked() {
 fn a_token_that_is_wrong_in_any_way_signs_nobody_in() {
     let address = free_address();
     let (house, _ana) = school(address, "");
-    let _service = Service::start(address, "-", "");
+    let _service = Provider::lying(address);
     let tries = |lie: &str, groups: &str| {
         let mut browser = house.browser("127.0.0.2");
         let (service, path) = place(&begins(&mut browser));

@@ -2,59 +2,39 @@
 //! sent, once, and nobody on the way reads it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
-use std::net::SocketAddr;
 use std::path::Path;
 
 use isigurt_tests::platform::wait_long;
-use isigurt_tests::publisher::Publisher;
-use isigurt_tests::{Answer, Authority, Browser, Gateway, Platform, free_address, wait_for};
+use isigurt_tests::{Answer, Browser, wait_for};
 use serde_json::{Value, json};
 
 const CHILD: &str = "127.0.0.2";
 const MARKER: &str = "zebrafinch";
 
 /// A gateway that is joined to a platform.
-struct Country {
-    platform: Platform,
-    publisher: Publisher,
-    gateway: Gateway,
-    web: SocketAddr,
-    _authority: Authority,
+struct Country(isigurt_tests::Country);
+
+impl std::ops::Deref for Country {
+    type Target = isigurt_tests::Country;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Country {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
 }
 
 fn country() -> Country {
-    let publisher = Publisher::new("");
-    let platform = Platform::start(&format!(
-        "repository = \"{}\"\n",
-        publisher.repository().display()
-    ));
-    publisher.put("keys/report.pub", &format!("{}\n", platform.report_key.to_hex()));
-    publisher.run(&["rotate", "--config", "publish.toml"]);
-    publisher.publish();
-    let (authority, web) = (Authority::start(), free_address());
-    let rest = format!(
-        "[web]\nlisten = [\"{web}\"]\n[platform]\nurl = \"http://{}/\"\nroot = \"{}\"\npoll = \"2s\"\n",
-        platform.address,
-        publisher.root().display()
-    );
-    let gateway = Gateway::start(authority.address, "", &rest, &[]);
-    let country = Country {
-        platform,
-        publisher,
-        gateway,
-        web,
-        _authority: authority,
-    };
-    wait_long("the platform's key", || {
-        let about = country.child().ask("GET", "/report", &Value::Null);
-        about.body["open"] == json!(true)
-    });
-    country
+    Country(isigurt_tests::Country::start(""))
 }
 
 impl Country {
     fn child(&self) -> Browser {
-        Browser::new(self.web, CHILD).with("accept-language", "en")
+        self.device(CHILD)
     }
 
     fn state(&self, receipt: &str) -> String {
@@ -67,7 +47,7 @@ impl Country {
 
     /// Files of the gateway that hold a text: its state, its log.
     fn holding(&self, text: &str) -> Vec<std::path::PathBuf> {
-        holding(self.gateway.folder.path(), text)
+        holding(self.house.gateway.folder.path(), text)
     }
 }
 
@@ -140,10 +120,10 @@ fn a_child_reports_without_javascript_and_follows_it_by_the_receipt() {
     assert_eq!(form(&child, "/report/state", "receipt=AAAA").status, 404);
     // It is the child's own matter.
     assert_eq!(
-        country.gateway.says(&["report", "list"], true).trim(),
+        country.house.gateway.says(&["report", "list"], true).trim(),
         "no reports"
     );
-    let none = country.gateway.says(&["report", "show", "AAAA"], false);
+    let none = country.house.gateway.says(&["report", "show", "AAAA"], false);
     assert!(none.contains("no report with this receipt"), "{none}");
 
     for text in [MARKER, "sextortion"] {
@@ -171,30 +151,33 @@ fn a_report_survives_a_dead_platform_and_a_killed_gateway_and_arrives_once() {
         "--yes",
         "--json",
     ];
-    let taken = country.gateway.says(&words, true);
+    let taken = country.house.gateway.says(&words, true);
     let at = taken.find('{').expect("JSON");
     let end = taken.rfind('}').unwrap();
     let taken: Value = serde_json::from_str(&taken[at..=end]).unwrap();
     let receipt = taken["receipt"].as_str().unwrap().to_owned();
     wait_for("a try", || {
         country
+            .house
             .gateway
             .says(&["report", "list"], true)
             .contains("cannot be reached")
     });
-    country.gateway.signal("KILL");
-    country.gateway.wait();
+    country.house.gateway.signal("KILL");
+    country.house.gateway.wait();
     assert!(country.holding(MARKER).is_empty());
     country.platform.restart();
-    country.gateway.restart();
-    wait_for("the web", || std::net::TcpStream::connect(country.web).is_ok());
+    country.house.gateway.restart();
+    wait_for("the web", || {
+        std::net::TcpStream::connect(country.house.web).is_ok()
+    });
     wait_long("the delivery", || country.state(&receipt) == "received");
-    let listed = country.gateway.says(&["report", "list"], true);
+    let listed = country.house.gateway.says(&["report", "list"], true);
     assert!(
         listed.contains(&receipt) && listed.contains("received"),
         "{listed}"
     );
-    let one = country.gateway.says(&["report", "show", &receipt], true);
+    let one = country.house.gateway.says(&["report", "show", &receipt], true);
     assert_eq!(one.matches(&receipt).count(), 1, "{one}");
     let metrics = country.platform.log();
     assert!(!metrics.contains(MARKER), "{metrics}");
@@ -236,7 +219,7 @@ fn what_is_previewed_is_what_an_account_sends_and_a_device_is_bounded() {
         statuses[..10].iter().all(|status| *status == 201) && statuses[10] == 429,
         "{statuses:?}"
     );
-    let other = Browser::new(country.web, "127.0.0.3").ask("POST", "/reports", &draft);
+    let other = Browser::new(country.house.web, "127.0.0.3").ask("POST", "/reports", &draft);
     assert_eq!(other.status, 201, "another device is not held back");
     assert_eq!(child.ask("GET", "/reports", &Value::Null).status, 401);
 }

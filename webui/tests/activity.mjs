@@ -1,8 +1,6 @@
-// Activity: queries appear as they are asked, with why and what can be done; a log of many rows stays smooth and small.
-import { device, gateway, must, open, picture, signIn } from './harness.mjs';
+// Activity: queries appear as they are asked, with why and what can be done. A log of many rows has a test of its own (`long.mjs`).
+import { device, must, open, picture, signIn } from './harness.mjs';
 import { accessible } from './pages.mjs';
-
-const ROWS = Number(process.env.ISIGURT_ROWS ?? 0);
 
 export const tests = {
   'a query appears by itself, says why, and its site is allowed in one tap': async (browser) => {
@@ -40,33 +38,6 @@ export const tests = {
     await window.page.goto('/activity');
     await window.page.getByRole('listitem').first().waitFor();
     must((await window.page.locator('main img').count()) === 0, 'no element is made of a name');
-    window.calm();
-  },
-  'a long log scrolls smoothly and holds few rows': async (browser) => {
-    const window = await open(browser, 'desktop', { language: 'en' });
-    await signIn(window);
-    const { page } = window;
-    await page.goto('/activity?profile=household');
-    const list = page.getByRole('region', { name: 'Activity' });
-    await list.getByRole('listitem').first().waitFor();
-    const measured = await list.evaluate(async (box) => {
-      const frames = [];
-      let last = performance.now();
-      const end = last + 4000;
-      while (performance.now() < end) {
-        await new Promise((done) => requestAnimationFrame(done));
-        box.scrollTop += 400;
-        const now = performance.now();
-        frames.push(now - last);
-        last = now;
-      }
-      frames.sort((one, other) => one - other);
-      return { fps: (1000 * frames.length) / frames.reduce((sum, one) => sum + one, 0), slow: frames[Math.floor(frames.length * 0.95)], held: box.querySelectorAll('[role=listitem]').length };
-    });
-    const told = await page.getByRole('status').first().textContent();
-    console.log(`log of ${ROWS.toLocaleString('en')} rows: ${measured.fps.toFixed(0)} frames a second while it scrolls, 95 of 100 within ${measured.slow.toFixed(0)} ms; ${measured.held} rows in the page; "${told?.trim()}" (http://${gateway.web})`);
-    must(measured.held < 80, `${measured.held} rows are in the page`);
-    must(measured.fps > 5, `${measured.fps} frames a second`);
     window.calm();
   },
 };

@@ -99,13 +99,13 @@ export const tests = {
     await signIn(window);
     const { button, press, stays, dialog } = hands(page);
     await page.goto('/');
-    const pause = button(/^(Pause|Let it go on).*: Household$/);
+    const pause = button(/^(Pause|Turn it on again).*: Household$/);
     await dialog(pause, async (box) => {
       await accessible(page, 'pause, by keyboard');
       await press(button('15 min', box), 'Space');
       await box.waitFor({ state: 'detached' });
     });
-    await button(/^Let it go on.*: Household$/).waitFor();
+    await button(/^Turn it on again.*: Household$/).waitFor();
     await stays(pause, 'the button that ends the pause');
     must(!(await device('127.0.0.8').gets('a.example')), 'nothing is paused');
     await page.keyboard.press('Enter');
