@@ -186,7 +186,7 @@ export const tests = {
     await type(search, 'bet365');
     await page.waitForURL(/name=bet365/);
     await stays(search, 'the field that is typed in');
-    const verdict = page.getByLabel('What became of it');
+    const verdict = page.getByLabel('Result');
     await choose(verdict, 'does not');
     await page.waitForURL(/verdict=blocked/);
     await stays(verdict, 'the list that was chosen from');
@@ -256,8 +256,8 @@ export const tests = {
     await page.keyboard.press('Space');
     const text = 'name,match,profile\nlab one,ip:127.0.0.6,household\n';
     await (await chooser).setFiles({ name: 'lab.csv', mimeType: 'text/csv', buffer: Buffer.from(text) });
-    await press(button('Take them'));
-    await page.getByText('The devices were taken').waitFor();
+    await press(button('Import'));
+    await page.getByText('The devices were imported').waitFor();
     const group = page.getByRole('group', { name: 'For which groups' }).getByRole('checkbox', { name: 'household' });
     await press(group, 'Space');
     must(await group.isChecked(), 'the group is not chosen');
@@ -266,7 +266,7 @@ export const tests = {
     await page.getByRole('heading', { name: 'Planned exams' }).waitFor();
     await stays(plan, 'the button that plans');
     await accessible(page, 'an exam, by keyboard');
-    await press(button(/Take away/));
+    await press(button(/^Remove\s*: /));
     await page.getByRole('heading', { name: 'Planned exams' }).waitFor({ state: 'detached' });
     await eventually('the focus went with the exam', async () => !(await nowhere()));
     calm();

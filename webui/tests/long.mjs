@@ -69,7 +69,7 @@ export const tests = {
     const turns = (rows) => rows.every(([, , text], place) => SITES.some((site) => text.includes(site)) && (place === 0 || !SITES.some((site) => text.includes(site) && rows[place - 1][2].includes(site))));
     must(turns(bottom), `the last rows are wrong: ${bottom.map(([, , text]) => text).join(' | ')}`);
     await list.getByRole('listitem').last().getByRole('button').click();
-    await page.getByText('Names that were asked for').click();
+    await page.getByText('Sites that were asked for').click();
     await page.getByText('n0.bet365.com', { exact: true }).waitFor();
     await page.keyboard.press('Escape');
 

@@ -26,7 +26,7 @@ async function stands(page, dialog, text) {
   const said = dialog.getByText(text);
   for (let tries = 0; (await said.count()) === 0; tries += 1) {
     must(tries < 120, `it never says: ${text}`);
-    await dialog.getByRole('button', { name: 'See how it stands' }).click();
+    await dialog.getByRole('button', { name: 'See how the report stands' }).click();
     await page.waitForTimeout(500);
   }
 }

@@ -4,7 +4,7 @@ import { accessible } from './pages.mjs';
 import { must, open, picture, signIn } from './harness.mjs';
 
 const SERVICE = process.env.ISIGURT_SERVICE;
-const BUTTON = /Sign in with the school’s account/;
+const BUTTON = /Sign in with the school's account/;
 
 /** Through the service's own pages, as who. */
 async function through(page, who) {
