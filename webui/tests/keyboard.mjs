@@ -148,7 +148,7 @@ export const tests = {
     await stays(piece('12:30–14:00'), 'the hours that were made longer');
     await dialog(piece('12:30–14:00'), async () => page.keyboard.press('Escape'));
     await accessible(page, 'hours, by keyboard');
-    await press(button('Save'));
+    await press(page.getByRole('button', { name: 'Save', exact: true }));
     await page.locator('.save').waitFor({ state: 'detached' });
     await stays(tab('Hours'), 'the tab, once the bar is gone');
     const profile = async () => (await page.request.get('/api/v1/profiles/Era')).json();
@@ -168,7 +168,7 @@ export const tests = {
     await press(button('More', card), 'Space');
     await page.keyboard.press('Space');
     await card.getByText('1 h 30 min a day').waitFor();
-    await press(button('Save'));
+    await press(page.getByRole('button', { name: 'Save', exact: true }));
     await page.locator('.save').waitFor({ state: 'detached' });
     must((await profile()).budget.some((one) => one.what.includes('service:spotify') && one.minutes === 90), 'the minutes are not saved');
     calm();

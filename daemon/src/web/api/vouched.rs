@@ -145,8 +145,8 @@ fn refused(error: &OidcError, peer: Peer) -> Response {
     let told = error.told();
     let page = format!(
         "<!doctype html><html lang=\"sq\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <title>iSigurt</title><h1>Hyrja nuk u krye · Not signed in</h1><p>{}</p><p lang=\"en\">{}</p>\
-         <p><a href=\"/\">Kthehu · Back</a></p><p><small>{}</small></p></html>",
+         <title>iSigurt</title><main><h1>Hyrja nuk u krye · Not signed in</h1><p>{}</p><p lang=\"en\">{}</p>\
+         <p><a href=\"/\">Kthehu · Back</a></p><p><small>{}</small></p></main></html>",
         told.sq,
         told.en,
         error.kind()

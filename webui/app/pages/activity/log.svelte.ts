@@ -182,6 +182,12 @@ export class Log {
     void this.readMore();
   }
 
+  /** Shows what was gathered, unless the user has begun to look at older rows meanwhile. */
+  #gathered(): void {
+    this.#timer = undefined;
+    if (this.#atTop) this.showNew();
+  }
+
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
@@ -223,7 +229,7 @@ export class Log {
       this.#new.push(JSON.parse(event.data) as Query);
       if (this.#new.length > WAITING) this.#new.shift();
       this.waiting = this.#new.length;
-      if (this.#atTop) this.#timer ??= setTimeout(() => this.showNew(), GATHER);
+      if (this.#atTop) this.#timer ??= setTimeout(() => this.#gathered(), GATHER);
     });
     stream.onerror = () => {
       if (stream.readyState !== EventSource.CLOSED || this.#closed) return;
