@@ -140,9 +140,7 @@ impl Client {
         } else {
             Reach::Anywhere
         };
-        let trusting = builder(anywhere)?
-            .tls_certs_merge(authorities.clone())
-            .build();
+        let trusting = builder(anywhere)?.tls_certs_merge(authorities.clone()).build();
         // A box without root certificates still speaks with its own servers.
         let (secure, untrusting) = match trusting {
             Ok(client) => (client, None),
@@ -156,11 +154,7 @@ impl Client {
                 )
             }
         };
-        let reach = if settings.plain {
-            anywhere
-        } else {
-            Reach::Private
-        };
+        let reach = if settings.plain { anywhere } else { Reach::Private };
         let plain = builder(reach)?.tls_certs_only(authorities).build();
         Ok(Self {
             secure,

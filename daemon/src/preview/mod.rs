@@ -25,10 +25,10 @@ use crate::http::{Client, HttpError, Url};
 use crate::status::Watch;
 use crate::store::Store;
 use crate::store::audit::Author;
-use crate::sync::{Loading, RemoteError};
 use crate::sync::added::{AddError, Added, LONGEST_TEXT};
 use crate::sync::staging::{self, Staged};
 use crate::sync::worker::Worker;
+use crate::sync::{Loading, RemoteError};
 
 pub use effect::{Effect, ListFindings, RejectedLine, Shows, WellKnown, Would};
 
