@@ -233,7 +233,10 @@ fn the_page_of_a_blocked_site_is_served_with_the_gateways_certificate_which_vouc
     };
     // A browser that means the site meets a certificate that is another's, and goes no further.
     let warned = get("bet365.com", "bet365.com").unwrap_err();
-    assert!(warned.to_string().contains("not valid for name \"bet365.com\""), "{warned}");
+    assert!(
+        warned.to_string().contains("not valid for name \"bet365.com\""),
+        "{warned}"
+    );
     // Who goes on regardless, as whoever clicks the warning away does, sees which rule holds.
     let shown = get(own, "bet365.com").unwrap();
     assert!(
