@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Request, State};
 use axum::http::StatusCode;
 use isigurt_blocklists::read::Format;
 use isigurt_core::policy::model::Visibility;
@@ -19,6 +19,8 @@ use crate::preview::{Asked, ListPreview, Origin, PreviewError};
 use crate::sync::added::AddError;
 use crate::web::Site;
 
+/// Largest body, octets: a text of 1 MiB, however it is written down. It is read only from those who may add lists.
+const LARGEST_BODY: usize = 3 << 20;
 /// How long it is waited for that a list is in force, and how often that is looked at.
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(50);
@@ -29,6 +31,7 @@ pub(super) fn router() -> OpenApiRouter<Site> {
         .routes(routes!(preview, discard))
         .routes(routes!(accept))
         .routes(routes!(remove))
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
 }
 
 /// A list to look at: of its address or its text one.
@@ -146,9 +149,10 @@ async fn previews(
 async fn look(
     State(site): State<Site>,
     principal: Principal,
-    Body(wanted): Body<LookAt>,
+    request: Request,
 ) -> Result<(StatusCode, axum::Json<ListPreview>), Problem> {
     may_change(&principal)?;
+    let Body(wanted) = Body::<LookAt>::from_request(request, &site).await?;
     let asked = wanted.asked()?;
     let policy = site.watch.household().policy();
     let shows = move |profile: &str| {
