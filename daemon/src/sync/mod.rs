@@ -39,8 +39,8 @@ use remote::FETCHES;
 use worker::Worker;
 
 pub use keeper::{Keeper, Progress};
-#[doc(hidden)]
 pub use measure::Measured;
+#[doc(hidden)]
 pub use national::outside;
 pub use newer::Newer;
 pub use remote::RemoteError;
