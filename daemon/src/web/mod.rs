@@ -121,7 +121,7 @@ pub fn serve_encrypted(
 
 /// Serves something on a listener, encrypted, until the task is ended.
 fn encrypted(
-    listener: std::net::TcpListener,
+    listener: TcpListener,
     server: Arc<ServerConfig>,
     app: Router,
 ) -> std::io::Result<impl Future<Output = ()>> {
