@@ -8,6 +8,17 @@ use tempfile::TempDir;
 
 use crate::terminate;
 
+/// One list of names, read from `casino.txt`.
+pub const CASINO: &str = r#"
+[[list]]
+id = "casino"
+publisher = "categories"
+category = "gambling"
+[[list.source]]
+path = "casino.txt"
+format = "domains"
+"#;
+
 /// A publisher's machine. Keys of two editors are beside those of the roles.
 #[derive(Debug)]
 pub struct Publisher {

@@ -13,22 +13,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use isigurt_tests::publisher::Publisher;
+use isigurt_tests::publisher::{CASINO, Publisher};
 use isigurt_tests::{free_address, system};
-
-const LISTS: &str = r#"
-[[list]]
-id = "casino"
-publisher = "categories"
-category = "gambling"
-[[list.source]]
-path = "casino.txt"
-format = "domains"
-"#;
 
 #[test]
 fn an_operator_makes_keys_publishes_and_looks_at_what_is_served() {
-    let publisher = Publisher::new(LISTS);
+    let publisher = Publisher::new(CASINO);
     publisher.put("casino.txt", "one.test\ntwo.test\n");
     let said = publisher.run(&["publish", "--config", "publish.toml"]);
     assert!(said.contains("casino: new, version 1, 2 entries"), "{said}");
@@ -47,7 +37,7 @@ fn an_operator_makes_keys_publishes_and_looks_at_what_is_served() {
 
 #[test]
 fn what_is_wrong_is_said_with_its_place_and_what_to_do() {
-    let publisher = Publisher::new(LISTS);
+    let publisher = Publisher::new(CASINO);
     let wrong = |arguments: &[&str], expected: &str| {
         let output = publisher.output(arguments);
         let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
@@ -95,12 +85,12 @@ fn what_is_wrong_is_said_with_its_place_and_what_to_do() {
     assert_eq!(damaged.len(), 1);
     std::fs::write(&damaged[0], "x").unwrap();
     wrong(&["inspect", "public"], "is missing or damaged");
-    publisher.configure(&LISTS.replace("\"gambling\"", "\"gamblin\""));
+    publisher.configure(&CASINO.replace("\"gambling\"", "\"gamblin\""));
     wrong(
         &["publish", "--config", "publish.toml"],
         "category \"gamblin\" is none of",
     );
-    publisher.configure(&LISTS.replace("category", "categori"));
+    publisher.configure(&CASINO.replace("category", "categori"));
     wrong(
         &["publish", "--config", "publish.toml"],
         "unknown field `categori`",
@@ -109,7 +99,7 @@ fn what_is_wrong_is_said_with_its_place_and_what_to_do() {
 
 #[test]
 fn a_changed_source_is_published_by_itself() {
-    let publisher = Publisher::new(LISTS);
+    let publisher = Publisher::new(CASINO);
     publisher.put("casino.txt", "one.test\n");
     let _watching = publisher.watch();
     let version = |wanted: u64| {
@@ -213,7 +203,7 @@ fn header<'a>(answer: &'a str, name: &str) -> &'a str {
 
 #[test]
 fn the_documented_nginx_serves_the_repository_as_gateways_and_caches_need_it() {
-    let publisher = Publisher::new(LISTS);
+    let publisher = Publisher::new(CASINO);
     publisher.put("casino.txt", "one.test\n");
     publisher.publish();
     let folder = tempfile::tempdir().unwrap();
@@ -272,7 +262,7 @@ fn the_documented_nginx_serves_the_repository_as_gateways_and_caches_need_it() {
 
 #[test]
 fn a_publisher_killed_at_any_moment_leaves_a_whole_repository_and_goes_on() {
-    let publisher = Publisher::new(LISTS);
+    let publisher = Publisher::new(CASINO);
     publisher.put("casino.txt", "one.test\n");
     publisher.publish();
     let mut killed = 0;

@@ -15,20 +15,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use isigurt_tests::publisher::Publisher;
+use isigurt_tests::publisher::{CASINO, Publisher};
 use isigurt_tests::{Mirror, free_address, terminate};
 use synced::{Synced, eventually, get};
 
 const BUCKET: &str = "lists-isigurt-example";
-const LISTS: &str = r#"
-[[list]]
-id = "casino"
-publisher = "categories"
-category = "gambling"
-[[list.source]]
-path = "casino.txt"
-format = "domains"
-"#;
 
 /// An S3 server (moto) with the documented bucket, and the AWS CLI; both are installed below `target` by `cargo xtask test`.
 struct Storage {
@@ -172,7 +163,7 @@ fn run(command: &mut Command) {
 
 #[test]
 fn the_documented_script_brings_what_gateways_and_caches_need_and_a_release_meanwhile_breaks_nothing() {
-    let publisher = Publisher::new(LISTS);
+    let publisher = Publisher::new(CASINO);
     publisher.put("casino.txt", "one.example\n");
     publisher.publish();
     let storage = Storage::start();
