@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use isigurt_blocklists::name::Name;
 use isigurt_core::policy::confirm::{self, Told};
-use isigurt_core::policy::{self, Client, Grant, Who};
+use isigurt_core::policy::{self, Client, Grant, Law, Who};
 use isigurt_core::snapshot::Snapshot;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -258,14 +258,18 @@ fn may_be_asked_for(
     now_ms: u64,
 ) -> Result<(), ChangeError> {
     let (index, name) = (&snapshot.index, name.as_ref());
-    if policy::is_helpline(index, name) {
-        return Err(ChangeError::Wrong("this site is open".to_owned()));
-    }
-    let now_s = snapshot.wall_s(now_ms);
-    let confirmed = confirm::suspects(index, client, name, 1)
-        .iter()
-        .any(|suspect| suspect.mandatory && snapshot.confirmed.told(suspect, now_s) == Told::Meant);
-    if confirmed || policy::national(index, name, 1).is_some() {
+    let listed = match policy::law(index, name, 1) {
+        Law::Helpline => return Err(ChangeError::Wrong("this site is open".to_owned())),
+        Law::Listed(..) => true,
+        Law::Candidate => {
+            let now_s = snapshot.wall_s(now_ms);
+            confirm::suspects(index, client, name, 1)
+                .iter()
+                .any(|suspect| suspect.mandatory && snapshot.confirmed.told(suspect, now_s) == Told::Meant)
+        }
+        Law::Silent => false,
+    };
+    if listed {
         let what = "nobody here can open this site; if it is blocked wrongly, report that";
         return Err(ChangeError::Wrong(what.to_owned()));
     }

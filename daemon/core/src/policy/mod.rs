@@ -402,18 +402,30 @@ pub fn is_helpline(index: &Index, name: NameRef<'_>) -> bool {
     Said::quick(index, name, 1).0.any(&index.kind(TagKind::Helpline))
 }
 
-/// What the national list says of a name, whoever asks; a helpline is on none.
-pub fn national(index: &Index, name: NameRef<'_>, qtype: u16) -> Option<(Because, Answer)> {
-    let mandatory = index.kind(TagKind::Mandatory);
-    if mandatory.is_empty() {
-        return None;
-    }
-    let (said, _) = Said::quick(index, name, qtype);
+/// What holds of a name whoever asks, and whatever the household opens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Law {
+    /// It is a helpline's, which is on no list.
+    Helpline,
+    /// The national list blocks it.
+    Listed(Because, Answer),
+    /// It is a candidate of a list of short prefixes: [`confirm::suspects`] tells of which.
+    Candidate,
+    /// Nothing.
+    Silent,
+}
+
+/// What holds of a name whoever asks: one look-up.
+pub fn law(index: &Index, name: NameRef<'_>, qtype: u16) -> Law {
+    let (said, candidate) = Said::quick(index, name, qtype);
     if said.any(&index.kind(TagKind::Helpline)) {
-        return None;
+        return Law::Helpline;
     }
-    let (tag, answer) = said.first(&mandatory)?;
-    Some((Because::Mandatory(tag), answer))
+    match said.first(&index.kind(TagKind::Mandatory)) {
+        Some((tag, answer)) => Law::Listed(Because::Mandatory(tag), answer),
+        None if candidate => Law::Candidate,
+        None => Law::Silent,
+    }
 }
 
 /// Whether a name is, or begins with, one that no log may show: a helpline's, or one of the national list. A resolver that got

@@ -10,7 +10,7 @@ use isigurt_blocklists::rule::{Answer, LocalRecord};
 use super::{Done, Job, Kind, Peer, Step, Transport};
 use crate::cache::{Cache, Entry, Found, Key, KeyRef, Near};
 use crate::policy::confirm::{self, Prefix, Told};
-use crate::policy::{self, Because, Client, Decision, Opened};
+use crate::policy::{self, Because, Client, Decision, Law, Opened};
 use crate::snapshot::{BlockAnswer, Snapshot};
 use crate::special::{self, Special};
 use crate::wire::finished::{Age, Finished};
@@ -298,11 +298,10 @@ impl<'l> Asked<'l> {
     /// The same for what the household opened: no rule of its own opens the national list, nor does an alias.
     fn barred_by_law(&self, answer: &Finished, targets: &Targets, out: &mut Vec<u8>) -> Option<Done> {
         for name in &targets.names {
-            if policy::is_helpline(&self.snapshot.index, name.as_ref()) {
-                return None;
-            }
-            if let Some((because, answer)) = self.unlawful(name.as_ref()) {
-                return Some(self.barred_as(because, &answer, out));
+            match self.law(name.as_ref()) {
+                Law::Helpline => return None,
+                Law::Listed(because, answer) => return Some(self.barred_as(because, &answer, out)),
+                Law::Candidate | Law::Silent => {}
             }
         }
         if !self.snapshot.index.has_addresses() {
@@ -310,24 +309,22 @@ impl<'l> Asked<'l> {
         }
         let mut found = None;
         targets::address(answer.wire(), |address| {
-            found = self.unlawful(AddressName::new(address).as_ref());
+            if let Law::Listed(because, answer) = self.law(AddressName::new(address).as_ref()) {
+                found = Some((because, answer));
+            }
             found.is_some()
         });
         found.map(|(because, answer)| self.barred_as(because, &answer, out))
     }
 
-    /// What the national list says of a name; candidates that nothing is known of are decided as their list says.
-    fn unlawful(&self, name: NameRef<'_>) -> Option<(Because, Answer)> {
-        let index = &self.snapshot.index;
-        if let Some(found) = policy::national(index, name, self.query.qtype) {
-            return Some(found);
-        }
-        if !index.has_prefixes() || policy::is_helpline(index, name) {
-            return None;
-        }
-        match self.judge_candidates(name, Decision::Excepted(Opened::Own), true) {
-            Ok(Decision::Blocked(because, answer)) => Some((because, answer)),
-            _ => None,
+    /// What holds of a name, whoever asks; candidates that nothing is known of are decided as their list says.
+    fn law(&self, name: NameRef<'_>) -> Law {
+        match policy::law(&self.snapshot.index, name, self.query.qtype) {
+            Law::Candidate => match self.judge_candidates(name, Decision::Excepted(Opened::Own), true) {
+                Ok(Decision::Blocked(because, answer)) => Law::Listed(because, answer),
+                _ => Law::Silent,
+            },
+            law => law,
         }
     }
 
@@ -406,7 +403,7 @@ impl<'l> Asked<'l> {
     /// An alias of a rule: its target from the cache, else a job.
     fn aliased(&self, near: &mut Near, target: &Name, out: &mut Vec<u8>) -> Step {
         let query = self.query;
-        if let Some((because, answer)) = self.unlawful(target.as_ref()) {
+        if let Law::Listed(because, answer) = self.law(target.as_ref()) {
             return Step::Reply(self.barred_as(because, &answer, out));
         }
         if query.qtype == rtype::CNAME {
