@@ -47,22 +47,17 @@ pub(super) fn ways(config: &Config, engine: &Arc<Engine>) -> Result<(http::Clien
         proxy: proxy.clone(),
         authorities: authorities.clone(),
         plain: *plain,
-        public_only: false,
         bandwidth: (*bandwidth_kib > 0).then(|| u64::from(*bandwidth_kib) << 10),
         patience: patience.0,
     };
     let lookup: Arc<dyn http::Lookup> = Arc::new(OwnUpstreams(engine.clone()));
     let client = http::Client::new(&settings, &lookup)?;
-    let outside = if config.web.private_lists {
+    let added = if config.web.private_lists {
         client.clone()
     } else {
-        let public_only = http::Settings {
-            public_only: true,
-            ..settings
-        };
-        http::Client::new(&public_only, &lookup)?
+        client.for_strangers()
     };
-    Ok((client, outside))
+    Ok((client, added))
 }
 
 /// Alerts, and the way to browsers that the configuration allows.

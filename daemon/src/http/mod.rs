@@ -46,9 +46,6 @@ pub struct Settings {
     pub authorities: Option<PathBuf>,
     /// Whether clear text may leave private networks.
     pub plain: bool,
-    /// Whether only addresses of the Internet are fetched from: where others chose them, who must not reach through the gateway what only it
-    /// can reach.
-    pub public_only: bool,
     /// Octets a second that downloads take together.
     pub bandwidth: Option<u64>,
     /// How long a server may be silent, or slow.
@@ -61,7 +58,6 @@ impl Default for Settings {
             proxy: None,
             authorities: None,
             plain: false,
-            public_only: false,
             bandwidth: None,
             patience: Limits::SMALL.patience,
         }
@@ -71,17 +67,24 @@ impl Default for Settings {
 /// The client; clones share its connections and its bandwidth.
 #[derive(Debug, Clone)]
 pub struct Client {
-    secure: reqwest::Client,
-    plain: reqwest::Client,
-    /// For addresses that strangers gave; made when the first is to be spoken to.
-    outside: Arc<OnceLock<Result<reqwest::Client, String>>>,
+    ways: Arc<Ways>,
+    /// Whether the addresses are those of [`Client::for_strangers`].
+    strangers: bool,
+}
+
+/// What all clones have in common.
+#[derive(Debug)]
+struct Ways {
     settings: Settings,
     lookup: Arc<dyn Lookup>,
-    plain_anywhere: bool,
+    authorities: Vec<reqwest::Certificate>,
+    secure: reqwest::Client,
+    plain: reqwest::Client,
+    /// For addresses that strangers gave; made when the first is to be spoken to, because roots take a megabyte.
+    outside: OnceLock<Result<reqwest::Client, String>>,
     /// Why certificates cannot be checked: then only clear text works.
     untrusting: Option<String>,
     pace: Arc<Pace>,
-    patience: Duration,
 }
 
 /// What a server says about a version of what it serves, to be told it again.
@@ -134,51 +137,50 @@ impl Client {
         // A second one is refused, and the first is the same.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let authorities = authorities(settings)?;
-        let builder = |reach| builder(settings, lookup, reach);
-        let anywhere = if settings.public_only {
-            Reach::Public
-        } else {
+        let (secure, untrusting) = trusting(settings, lookup, Reach::Anywhere, &authorities)?;
+        let reach = if settings.plain {
             Reach::Anywhere
+        } else {
+            Reach::Private
         };
-        let trusting = builder(anywhere)?.tls_certs_merge(authorities.clone()).build();
-        // A box without root certificates still speaks with its own servers.
-        let (secure, untrusting) = match trusting {
-            Ok(client) => (client, None),
-            Err(error) => {
-                let own = builder(anywhere)?.tls_certs_only(authorities.clone());
-                let reason = error::chain(&error.without_url());
-                (
-                    own.build()
-                        .map_err(|error| HttpError::Client(error::chain(&error)))?,
-                    Some(reason),
-                )
-            }
-        };
-        let reach = if settings.plain { anywhere } else { Reach::Private };
-        let plain = builder(reach)?.tls_certs_only(authorities).build();
-        Ok(Self {
-            secure,
-            plain: plain.map_err(|error| HttpError::Client(error::chain(&error)))?,
-            outside: Arc::default(),
+        let plain = builder(settings, lookup, reach)?.tls_certs_only(authorities.clone());
+        let ways = Ways {
             settings: settings.clone(),
             lookup: lookup.clone(),
-            plain_anywhere: settings.plain,
+            authorities,
+            secure,
+            plain: plain
+                .build()
+                .map_err(|error| HttpError::Client(error::chain(&error)))?,
+            outside: OnceLock::new(),
             untrusting,
             pace: Arc::new(Pace::new(settings.bandwidth)),
-            patience: settings.patience,
+        };
+        Ok(Self {
+            ways: Arc::new(ways),
+            strangers: false,
         })
+    }
+
+    /// The same for addresses that strangers gave, who must not reach through the gateway what only it can reach: they lead to the Internet,
+    /// or nowhere ([`HttpError::Inside`]), whatever a name or a redirect says; clear text only where the configuration allows it everywhere.
+    pub fn for_strangers(&self) -> Self {
+        Self {
+            ways: self.ways.clone(),
+            strangers: true,
+        }
     }
 
     /// Why https does not work here, if it does not.
     pub fn untrusting(&self) -> Option<&str> {
-        self.untrusting.as_deref()
+        self.ways.untrusting.as_deref()
     }
 
     /// Bounds for small answers, with the configured patience.
     pub fn small(&self) -> Limits {
         Limits {
-            patience: self.patience,
-            total: self.patience * 2,
+            patience: self.ways.settings.patience,
+            total: self.ways.settings.patience * 2,
             ..Limits::SMALL
         }
     }
@@ -187,7 +189,7 @@ impl Client {
     pub fn large(&self, octets: u64) -> Limits {
         Limits {
             octets,
-            patience: self.patience,
+            patience: self.ways.settings.patience,
             total: Duration::from_secs(2 * 3600),
         }
     }
@@ -220,60 +222,27 @@ impl Client {
         limits: Limits,
     ) -> Result<axum::http::Response<Vec<u8>>, HttpError> {
         let url = target(&request)?;
-        self.send(self.client(&url)?, &url, request, limits).await
-    }
-
-    /// The same to an address that a stranger gave: encrypted, and never into a network of one's own, whatever its name leads to.
-    /// Where a proxy is configured the proxy looks names up, and says where they may lead.
-    pub async fn exchange_outside(
-        &self,
-        request: axum::http::Request<Vec<u8>>,
-        limits: Limits,
-    ) -> Result<axum::http::Response<Vec<u8>>, HttpError> {
-        let url = target(&request)?;
-        if !Self::is_outside(&url) {
-            return Err(HttpError::Inside(shown(&url)));
-        }
-        if let Some(reason) = &self.untrusting {
-            return Err(HttpError::NoRoots(reason.clone()));
-        }
-        let made = self.outside.get_or_init(|| {
-            let builder = builder(&self.settings, &self.lookup, Reach::Public)
-                .and_then(|builder| Ok(builder.tls_certs_merge(authorities(&self.settings)?)));
-            let builder = builder.map_err(|error| error.to_string())?;
-            builder.build().map_err(|error| error::chain(&error))
-        });
-        let client = made.as_ref().map_err(|error| HttpError::Client(error.clone()))?;
-        self.send(client, &url, request, limits).await
-    }
-
-    /// Whether an address may be one of the Internet's, as far as it says so itself.
-    pub fn is_outside(url: &Url) -> bool {
-        url.scheme() == "https" && url.has_host() && !names::is_inside(url)
-    }
-
-    async fn send(
-        &self,
-        client: &reqwest::Client,
-        url: &Url,
-        request: axum::http::Request<Vec<u8>>,
-        limits: Limits,
-    ) -> Result<axum::http::Response<Vec<u8>>, HttpError> {
         let (parts, body) = request.into_parts();
-        let response = client
-            .request(parts.method, url.clone())
-            .headers(parts.headers)
-            .body(body);
-        let response = within(limits.total, url, response.send()).await?;
+        let request = self.request(parts.method, &url).await?;
+        let request = request.headers(parts.headers).body(body);
+        let response = within(limits.total, &url, request.send()).await?;
         let mut answer = axum::http::Response::builder().status(response.status());
         if let Some(headers) = answer.headers_mut() {
             headers.clone_from(response.headers());
         }
-        let body = Body::new(response, url, limits, self.pace.clone())?;
+        let body = Body::new(response, &url, limits, self.ways.pace.clone())?;
         let body = body.whole().await?;
         answer
             .body(body)
-            .map_err(|_| HttpError::Broken(shown(url), "an answer that makes no sense".to_owned()))
+            .map_err(|_| HttpError::Broken(shown(&url), "an answer that makes no sense".to_owned()))
+    }
+
+    /// Begins a request, where the way to the address is allowed.
+    async fn request(&self, method: Method, url: &Url) -> Result<reqwest::RequestBuilder, HttpError> {
+        if self.strangers {
+            self.refuse_inside(url).await?;
+        }
+        Ok(self.client(url)?.request(method, url.clone()))
     }
 
     /// Refuses an address that leads into the house, by itself or by what its name leads to. Asked before anything is sent, because a proxy
@@ -283,7 +252,11 @@ impl Client {
         if names::is_inside(url) {
             return Err(inside());
         }
-        let addresses = self.lookup.addresses(url.host_str().unwrap_or_default()).await;
+        let addresses = self
+            .ways
+            .lookup
+            .addresses(url.host_str().unwrap_or_default())
+            .await;
         let all = addresses.into_iter().all(names::is_public);
         all.then_some(()).ok_or_else(inside)
     }
@@ -292,19 +265,14 @@ impl Client {
     async fn follow(&self, url: &Url, headers: HeaderMap, limits: Limits) -> Result<Got, HttpError> {
         let mut at = url.clone();
         for _ in 0..=REDIRECTS {
-            if self.settings.public_only {
-                self.refuse_inside(&at).await?;
-            }
-            let request = self
-                .client(&at)?
-                .request(Method::GET, at.clone())
-                .headers(headers.clone());
+            let request = self.request(Method::GET, &at).await?;
+            let request = request.headers(headers.clone());
             let response = within(limits.total, &at, request.send()).await?;
             let status = response.status();
             match status {
                 StatusCode::NOT_MODIFIED => return Ok(Got::NotModified),
                 StatusCode::OK | StatusCode::PARTIAL_CONTENT => {
-                    let body = Body::new(response, &at, limits, self.pace.clone())?;
+                    let body = Body::new(response, &at, limits, self.ways.pace.clone())?;
                     return Ok(Got::Body(Box::new(body)));
                 }
                 _ if status.is_redirection() => {
@@ -325,17 +293,54 @@ impl Client {
 
     /// The client for an address, where the way to it is allowed.
     fn client(&self, url: &Url) -> Result<&reqwest::Client, HttpError> {
+        let ways = &*self.ways;
         match url.scheme() {
-            "https" => match &self.untrusting {
+            "https" => match &ways.untrusting {
                 Some(reason) => Err(HttpError::NoRoots(reason.clone())),
-                None => Ok(&self.secure),
+                None if self.strangers => ways.outside(),
+                None => Ok(&ways.secure),
             },
-            "http" if self.plain_anywhere => Ok(&self.plain),
-            "http" if !self.settings.public_only && !names::is_public_literal(url) => Ok(&self.plain),
+            "http" if self.strangers && ways.settings.plain => ways.outside(),
+            "http" if self.strangers => Err(HttpError::Plain(shown(url))),
+            "http" if ways.settings.plain || !names::is_public_literal(url) => Ok(&ways.plain),
             "http" => Err(HttpError::Plain(shown(url))),
             scheme => Err(HttpError::Url(format!(
                 "{scheme}:// is not spoken; expected https://"
             ))),
+        }
+    }
+}
+
+impl Ways {
+    fn outside(&self) -> Result<&reqwest::Client, HttpError> {
+        let made = self.outside.get_or_init(|| {
+            let made = trusting(&self.settings, &self.lookup, Reach::Public, &self.authorities);
+            made.map(|(client, _)| client).map_err(|error| error.to_string())
+        });
+        made.as_ref().map_err(|error| HttpError::Client(error.clone()))
+    }
+}
+
+/// Whether an address may be one of the Internet's, as far as it says so itself.
+pub fn is_outside(url: &Url) -> bool {
+    url.scheme() == "https" && url.has_host() && !names::is_inside(url)
+}
+
+/// A client that trusts the system's certificates beside its own `authorities`. A box without root certificates still speaks with its
+/// own servers: then the reason is there too.
+fn trusting(
+    settings: &Settings,
+    lookup: &Arc<dyn Lookup>,
+    reach: Reach,
+    authorities: &[reqwest::Certificate],
+) -> Result<(reqwest::Client, Option<String>), HttpError> {
+    let builder = || builder(settings, lookup, reach);
+    match builder()?.tls_certs_merge(authorities.to_vec()).build() {
+        Ok(client) => Ok((client, None)),
+        Err(error) => {
+            let own = builder()?.tls_certs_only(authorities.to_vec()).build();
+            let client = own.map_err(|error| HttpError::Client(error::chain(&error)))?;
+            Ok((client, Some(error::chain(&error.without_url()))))
         }
     }
 }

@@ -247,11 +247,9 @@ impl Lookup for Mixed {
 #[tokio::test]
 async fn an_address_that_others_chose_leads_to_the_internet_or_nowhere() {
     let lookup: Arc<dyn Lookup> = Arc::new(Mixed);
-    let settings = Settings {
-        public_only: true,
-        ..Settings::default()
-    };
-    let client = Client::new(&settings, &lookup).unwrap();
+    let client = Client::new(&Settings::default(), &lookup)
+        .unwrap()
+        .for_strangers();
     let served = Served::with(|_| answer("200 OK", b"secret of the house"));
     for inside in [
         served.url("/admin").to_string(),
@@ -266,6 +264,12 @@ async fn an_address_that_others_chose_leads_to_the_internet_or_nowhere() {
         let refused = client
             .get_whole(&Url::parse(&inside).unwrap(), Limits::SMALL)
             .await;
+        assert!(
+            matches!(refused, Err(HttpError::Inside(_))),
+            "{inside}: {refused:?}"
+        );
+        let request = axum::http::Request::post(&inside).body(b"sent".to_vec()).unwrap();
+        let refused = client.exchange(request, Limits::SMALL).await;
         assert!(
             matches!(refused, Err(HttpError::Inside(_))),
             "{inside}: {refused:?}"

@@ -270,11 +270,12 @@ impl Alerts {
             .body(body)
             .map_err(|error| HttpError::Url(error.to_string()))?;
         let limits = self.http.small();
-        let answer = if self.push.settings.private {
-            self.http.exchange(request, limits).await
+        let http = if self.push.settings.private {
+            self.http.clone()
         } else {
-            self.http.exchange_outside(request, limits).await
+            self.http.for_strangers()
         };
+        let answer = http.exchange(request, limits).await;
         // Whoever has the whole address can write to the browser: it is in no log and on no page.
         let hidden = |error: HttpError| error.to_string().replace(&shown(&url), &place);
         taken(

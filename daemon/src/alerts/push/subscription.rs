@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::seal::Reader;
 use crate::alerts::recipient::{check_about, check_digest, check_name, hour};
 use crate::alerts::{Language, Outcome, WrongRecipient};
-use crate::http::{Client, Url};
+use crate::http::{Url, is_outside};
 
 /// The longest address of a browser at its push service.
 const LONGEST: usize = 2048;
@@ -148,7 +148,7 @@ impl Browser {
             .filter(|_| self.endpoint.len() <= LONGEST);
         let usable = url.is_some_and(|url| {
             let plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
-            plain && url.scheme() == "https" && (private || Client::is_outside(&url))
+            plain && url.scheme() == "https" && (private || is_outside(&url))
         });
         if !usable {
             let reason = "expected the https:// address of a push service of the Internet";
