@@ -292,6 +292,28 @@ fn a_list_by_url_is_enforced_refreshed_and_kept_when_its_server_sends_something_
 }
 
 #[test]
+fn a_server_that_is_silent_holds_no_other_list_up() {
+    let folder = tempfile::tempdir().unwrap();
+    for (id, name) in [("silent", "late.example"), ("own", "ads.example")] {
+        std::fs::write(folder.path().join(id), format!("{name}\n")).unwrap();
+    }
+    let mirror = Mirror::of(folder.path());
+    mirror.lie(|path| (path == "/silent").then_some(Reply::Late(Duration::from_secs(15))));
+    let one = |id| {
+        let url = mirror.url();
+        format!("[[lists]]\nid = \"{id}\"\nurl = \"{url}{id}\"\nformat = \"domains\"\nevery = \"1s\"\n")
+    };
+    let lists = one("silent") + &one("own");
+    let synced = Synced::over(mirror, &lists, "patience = \"60s\"");
+    synced.blocks("ads.example");
+    assert!(
+        synced.opens_now("late.example"),
+        "the other list came while this one was waited for"
+    );
+    synced.blocks("late.example");
+}
+
+#[test]
 fn a_list_that_loses_over_half_of_its_rules_is_held_back_until_it_is_accepted() {
     let folder = tempfile::tempdir().unwrap();
     let write = |text: &str| std::fs::write(folder.path().join("list.txt"), text).unwrap();

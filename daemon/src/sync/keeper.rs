@@ -2,10 +2,12 @@
 //! the other up. They bring versions in and say so; building and swapping is the daemon's.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use futures_util::stream::{self, StreamExt as _};
 use isigurt_wire::release::Service;
 use tokio::sync::{Notify, watch};
 
@@ -14,7 +16,7 @@ use super::national::{self, Polled, Poller};
 use super::newer::Newer;
 use super::remote;
 use super::staging::Staged;
-use crate::config::{Config, Source};
+use crate::config::{Config, List, Source};
 use crate::http::{Client, Url};
 use crate::store::audit::Author;
 use crate::store::{Store, StoreError};
@@ -29,6 +31,10 @@ const DAY: i64 = 86_400;
 const WEEK: i64 = 7 * 86_400;
 /// The first try after a failure.
 const RETRY: Duration = Duration::from_secs(60);
+/// Lists by URL that are fetched at a time: one slow server does not hold the others up.
+const AT_ONCE: usize = 4;
+/// What came in waits so long for what else is under way: putting lists in force costs the same for one as for all.
+const TOGETHER: Duration = Duration::from_secs(5);
 
 /// How bringing in a list goes; all times are seconds since 1970.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -336,37 +342,15 @@ async fn keep_lists(shared: &Shared, client: &Client, outside: &Client) {
     loop {
         let now_config = config.borrow_and_update().clone();
         let count = *asked.borrow_and_update();
-        let copies = now_config.state_dir.join("lists");
         if woken == Woken::Configured {
             due = planned(shared, &now_config, due);
         }
-        let mut news = false;
-        for list in &now_config.lists {
-            let (id, Source::Url(url)) = (list.id.as_str(), &list.url) else {
-                continue;
-            };
-            let every = list.every.map_or(DAILY, |every| every.0);
-            let entry = due.entry(id.to_owned()).or_insert_with(|| Due {
-                at: Instant::now(),
-                failures: 0,
-            });
-            if entry.at > Instant::now() && woken != Woken::Asked {
-                continue;
-            }
-            let way = if list.added { outside } else { client };
-            let outcome = remote::refresh(way, &shared.store, &copies, (id, url), wall_s()).await;
-            entry.failures = if outcome.is_ok() { 0 } else { entry.failures + 1 };
-            let after = match entry.failures {
-                0 => national::next(every, 0),
-                failures => national::next(RETRY.min(every), failures).min(every),
-            };
-            entry.at = Instant::now() + after;
-            noted(shared, id, outcome.as_ref().err(), after);
-            news |= matches!(outcome, Ok(true));
-        }
-        if news {
-            shared.news.notify_one();
-        }
+        let now = Instant::now();
+        let lists = now_config.lists.iter().filter(|list| {
+            let known = due.get(list.id.as_str());
+            woken == Woken::Asked || known.is_none_or(|due| due.at <= now)
+        });
+        fetch(shared, (client, outside), &now_config, lists.collect(), &mut due).await;
         shared.done[1].send_replace(count);
         let first = due.values().map(|due| due.at).min();
         woken = until(first, &mut config, &mut asked).await;
@@ -374,6 +358,86 @@ async fn keep_lists(shared: &Shared, client: &Client, outside: &Client) {
             return;
         }
     }
+}
+
+/// Fetches lists, a few at once, and tells when something came in: at the end, or before where others are slow.
+async fn fetch(
+    shared: &Shared,
+    (client, outside): (&Client, &Client),
+    config: &Config,
+    lists: Vec<&List>,
+    due: &mut BTreeMap<String, Due>,
+) {
+    let copies = &config.state_dir.join("lists");
+    let tries = lists.into_iter().filter_map(|list| match &list.url {
+        Source::Url(url) => Some(attempt(
+            shared,
+            if list.added { outside } else { client },
+            copies,
+            list,
+            url,
+        )),
+        Source::File(_) => None,
+    });
+    let tries: Vec<_> = tries.collect();
+    let mut tries = pin!(stream::iter(tries).buffer_unordered(AT_ONCE));
+    let mut untold: Option<Instant> = None;
+    loop {
+        let next = match untold {
+            Some(at) => tokio::time::timeout_at(at.into(), tries.next()).await,
+            None => Ok(tries.next().await),
+        };
+        match next {
+            Ok(Some((list, outcome))) => {
+                tried(shared, list, &outcome, due);
+                if matches!(outcome, Ok(true)) {
+                    untold = untold.or(Some(Instant::now() + TOGETHER));
+                }
+            }
+            end => {
+                if untold.take().is_some() {
+                    shared.news.notify_one();
+                }
+                if end.is_ok() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn attempt<'l>(
+    shared: &Shared,
+    way: &Client,
+    copies: &Path,
+    list: &'l List,
+    url: &Url,
+) -> (&'l List, Result<bool, remote::RemoteError>) {
+    let id = list.id.as_str();
+    let outcome = remote::refresh(way, &shared.store, copies, (id, url), wall_s()).await;
+    (list, outcome)
+}
+
+/// Plans the next try, and writes down how this one went.
+fn tried(
+    shared: &Shared,
+    list: &List,
+    outcome: &Result<bool, remote::RemoteError>,
+    due: &mut BTreeMap<String, Due>,
+) {
+    let id = list.id.as_str();
+    let every = list.every.map_or(DAILY, |every| every.0);
+    let failures = match outcome {
+        Ok(_) => 0,
+        Err(_) => due.get(id).map_or(0, |due| due.failures) + 1,
+    };
+    let after = match failures {
+        0 => national::next(every, 0),
+        failures => national::next(RETRY.min(every), failures).min(every),
+    };
+    let at = Instant::now() + after;
+    due.insert(id.to_owned(), Due { at, failures });
+    noted(shared, id, outcome.as_ref().err(), after);
 }
 
 /// Writes down how a try went.

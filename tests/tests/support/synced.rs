@@ -100,7 +100,12 @@ impl Synced {
     /// With this in the configuration, these keys in `[http]`, and these files beside it.
     pub(crate) fn start(mirror: Mirror, rest: &str, http: &str, files: &[(&str, &str)]) -> Self {
         let upstream = Scripted::start(everything);
-        let rest = format!("{rest}\n[http]\npatience = \"2s\"\n{http}\n");
+        let patience = if http.contains("patience") {
+            ""
+        } else {
+            "patience = \"2s\"\n"
+        };
+        let rest = format!("{rest}\n[http]\n{patience}{http}\n");
         let gateway = Gateway::start(upstream.address, "", &rest, files);
         Self {
             gateway,
