@@ -101,6 +101,16 @@ fn hashed_lists_block_what_they_do_not_name_and_nothing_shows_what_stands_in_the
     assert!(log.contains("national list"), "{log}");
 }
 
+/// The household's own permission.
+fn opens_for_children(synced: &Synced, name: &str) {
+    let policy = synced.gateway.folder.path().join("new.toml");
+    let text = format!("[[profile]]\nname = \"child\"\nallow = [\"{name}\"]\n");
+    std::fs::write(&policy, text).unwrap();
+    synced
+        .gateway
+        .says(&["policy", "apply", policy.to_str().unwrap()], true);
+}
+
 #[test]
 fn no_alias_and_no_permission_leads_to_the_mandatory_list_and_nothing_shows_where_it_would_have_led() {
     let mut repository = Repository::new();
@@ -109,15 +119,7 @@ fn no_alias_and_no_permission_leads_to_the_mandatory_list_and_nothing_shows_wher
     repository.publish();
     let synced = Synced::with(&repository, "");
     synced.blocks("waited.example");
-    let policy = synced.gateway.folder.path().join("new.toml");
-    std::fs::write(
-        &policy,
-        "[[profile]]\nname = \"child\"\nallow = [\"allowed.example\"]\n",
-    )
-    .unwrap();
-    synced
-        .gateway
-        .says(&["policy", "apply", policy.to_str().unwrap()], true);
+    opens_for_children(&synced, "allowed.example");
     for name in ["alias.other.example", "alias.allowed.example"] {
         for _ in 0..2 {
             assert!(
@@ -353,16 +355,22 @@ struct Prefixes {
 
 impl Prefixes {
     fn new(offline: Offline) -> Self {
+        Self::of(0, "meant.example", offline)
+    }
+
+    /// One of the names is `name`, at that place: the first is the one that is meant.
+    fn of(place: usize, name: &str, offline: Offline) -> Self {
         let key = HashKey {
             key: [9; 32],
             bits: 16,
             offline,
         };
-        let meant = "meant.example".to_owned();
-        let digest = key.digest(meant.as_bytes());
+        let digest = key.digest(name.as_bytes());
         let alike = (0..).map(|number| format!("n{number}.example"));
-        let mut alike = alike.filter(|name| key.digest(name.as_bytes()) == digest);
-        let names = [meant, alike.next().unwrap(), alike.next().unwrap()];
+        let alike = alike.filter(|name| key.digest(name.as_bytes()) == digest);
+        let mut names: Vec<String> = alike.take(2).collect();
+        names.insert(place, name.to_owned());
+        let names: [String; 3] = names.try_into().unwrap();
         let text = format!("{}{}\n", key.header(), key.line(names[0].as_bytes(), false));
         let whole = HashKey { bits: 128, ..key };
         let signing = isigurt_tests::repository::key();
@@ -441,6 +449,30 @@ fn a_candidate_of_a_prefix_list_is_confirmed_online_once_for_all_names_that_shar
         !log.contains(meant.as_str()) && log.contains("national list"),
         "{log}"
     );
+}
+
+#[test]
+fn an_answer_that_leads_to_a_candidate_waits_for_its_confirmation() {
+    for place in [0, 1] {
+        let meant = place == 0;
+        let prefixes = Prefixes::of(place, "listed.example", Offline::Allow);
+        let synced = prefixes.synced();
+        opens_for_children(&synced, "allowed.example");
+        let (path, answer) = (prefixes.path.clone(), prefixes.answer(&prefixes.key));
+        synced
+            .mirror
+            .lie(move |asked| (asked == path).then(|| answer.clone()));
+        // Asked of the upstream, then from the cache; the second is a name that the household opens.
+        for name in [
+            "alias.other.example",
+            "alias.allowed.example",
+            "alias.other.example",
+        ] {
+            assert_eq!(synced.blocks_now(name), meant, "{name}");
+            assert_eq!(synced.opens_now(name), !meant, "{name}");
+        }
+        assert_eq!(prefixes.asked(&synced), 1, "one prefix, and never a name");
+    }
 }
 
 #[test]

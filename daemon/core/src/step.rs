@@ -53,7 +53,7 @@ pub enum Step {
     /// Send the reply; then ask an upstream and call [`finish`], whose reply nobody waits for: a popular answer is near
     /// its end.
     Refresh(Done, Box<Job>),
-    /// Ask an upstream, then call [`finish`].
+    /// Ask for prefixes where some are unconfirmed, and call [`again`]; else ask an upstream, and call [`finish`].
     Upstream(Box<Job>),
     /// Send nothing.
     Drop,
@@ -132,6 +132,7 @@ pub struct Job {
     stale: Option<Arc<Entry>>,
     peer: Peer,
     unconfirmed: Vec<Prefix>,
+    confirmed: bool,
 }
 
 impl Job {
@@ -238,13 +239,14 @@ fn walk(
         packet,
         query: &query,
         now_ms,
+        confirmed,
     };
     let here = asked.here(out);
     let mut helpline = here == Some(Here::Itself) || asked.unspoken(here.is_some());
     let step = if here.is_some() {
         Step::Reply(Kind::Local.into())
     } else {
-        let decision = match asked.judge(query.qname(), confirmed) {
+        let decision = match asked.judge(query.qname()) {
             Ok(decision) => decision,
             Err(prefixes) => return asked.confirming(prefixes),
         };
@@ -315,7 +317,8 @@ fn options(snapshot: &Snapshot, peer: &Peer, query: &Query<'_>, now_ms: u64) -> 
     }
 }
 
-/// Ends a job: `answer` is the upstream's whole message.
+/// Ends a job: `answer` is the upstream's whole message. Where it leads to a candidate, that is to be asked for first: then it comes
+/// back as a job that says so.
 pub fn finish(
     snapshot: &Snapshot,
     cache: &Cache,
@@ -330,6 +333,7 @@ pub fn finish(
     query.options = options(snapshot, &job.peer, &query, now_ms);
     let finished = answer.and_then(|message| read(snapshot, job, message));
     let asked = Asked {
+        confirmed: job.confirmed,
         snapshot,
         client: snapshot.client(job.peer.addr.ip(), now_ms),
         cache,
@@ -355,15 +359,19 @@ pub fn finish(
     let alias = job.alias.as_ref();
     let done: Done = match (finished, &job.stale) {
         (Ok((finished, targets)), stale) if finished.rcode() != rcode::SERVFAIL || stale.is_none() => {
-            asked.barred(onward, &finished, &targets, out).unwrap_or_else(|| {
-                asked.respond(alias, &finished, Age::Fresh(0), None, out);
-                Kind::Forwarded.into()
-            })
+            match asked.barred(onward, &finished, &targets, out) {
+                Ok(Some(done)) => done,
+                Ok(None) => {
+                    asked.respond(alias, &finished, Age::Fresh(0), None, out);
+                    Kind::Forwarded.into()
+                }
+                Err(prefixes) => return asked.confirming(prefixes),
+            }
         }
         (_, Some(entry)) => {
             entry.failed(now_ms);
             asked
-                .barred(onward, &entry.answer, &entry.targets, out)
+                .barred_at_once(onward, &entry.answer, &entry.targets, out)
                 .unwrap_or_else(|| {
                     asked.stale(alias, entry, out);
                     Kind::Stale.into()

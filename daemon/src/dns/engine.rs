@@ -349,7 +349,11 @@ impl Engine {
             let (peer, packet) = job.asked();
             self.log.note(&snapshot, peer.addr.ip(), packet, done);
         }
-        matches!(self.next(step), Next::Send)
+        match self.next(step) {
+            Next::Send => true,
+            Next::Wait(job) => Box::pin(self.confirm(&job, out)).await, // once: then nothing is left to ask for
+            Next::SendAndRefresh(_) | Next::Nothing => false,
+        }
     }
 
     /// Asks the upstream, but not longer than a client should wait that can have an older answer. What comes later still goes

@@ -29,6 +29,8 @@ pub(super) struct Asked<'l> {
     pub(super) packet: &'l [u8],
     pub(super) query: &'l Query<'l>,
     pub(super) now_ms: u64,
+    /// Prefixes were asked for: what is not known by now is decided as its list says.
+    pub(super) confirmed: bool,
 }
 
 /// Where an answer may lead.
@@ -54,28 +56,44 @@ pub(super) enum Here {
     Itself,
 }
 
+/// What holds of a name that an answer leads to.
+#[derive(Debug)]
+enum Target {
+    /// A helpline's: then the whole answer is.
+    Helpline,
+    Open,
+    Barred(Because, Answer),
+}
+
 impl<'l> Asked<'l> {
-    /// The decision on a name for the one who asks; candidates that nothing is known of are decided as their list says.
-    pub(super) fn decide(&self, name: NameRef<'_>) -> Decision<'l> {
-        self.judge(name, true).unwrap_or(Decision::Allowed) // nothing is left to ask for
+    /// The same for one who cannot wait any longer.
+    pub(super) fn at_once(self) -> Self {
+        Self {
+            confirmed: true,
+            ..self
+        }
     }
 
-    /// The decision on a name, or the prefixes that have to be asked for first; `asked`: they were.
+    /// The decision on a name for the one who asks; candidates that nothing is known of are decided as their list says.
+    pub(super) fn decide(&self, name: NameRef<'_>) -> Decision<'l> {
+        self.at_once().judge(name).unwrap_or(Decision::Allowed) // nothing is left to ask for
+    }
+
+    /// The decision on a name, or the prefixes that have to be asked for first.
     #[inline]
-    pub(super) fn judge(&self, name: NameRef<'_>, asked: bool) -> Result<Decision<'l>, Vec<Prefix>> {
+    pub(super) fn judge(&self, name: NameRef<'_>) -> Result<Decision<'l>, Vec<Prefix>> {
         let index = &self.snapshot.index;
         let (decision, candidate) = policy::judge(index, &self.client, name, self.query.qtype);
         if !candidate || matches!(decision, Decision::Helpline | Decision::Blocked(..)) {
             return Ok(decision);
         }
-        self.judge_candidates(name, decision, asked)
+        self.judge_candidates(name, decision)
     }
 
     fn judge_candidates(
         &self,
         name: NameRef<'_>,
         decision: Decision<'l>,
-        asked: bool,
     ) -> Result<Decision<'l>, Vec<Prefix>> {
         let Snapshot { index, confirmed, .. } = self.snapshot;
         let now_s = self.snapshot.wall_s(self.now_ms);
@@ -87,7 +105,7 @@ impl<'l> Asked<'l> {
             }
             match confirmed.told(&suspect, now_s) {
                 Told::Meant => return Ok(policy::meant(&suspect)),
-                Told::Unknown if suspect.askable && !asked && !confirmed.resting(now_s) => {
+                Told::Unknown if suspect.askable && !self.confirmed && !confirmed.resting(now_s) => {
                     unknown.push(suspect.prefix);
                 }
                 Told::Unknown if suspect.blocked_unless_told => return Ok(policy::meant(&suspect)),
@@ -248,84 +266,95 @@ impl<'l> Asked<'l> {
         reply.finish(query, rcode::NOERROR, error);
     }
 
-    /// Answers a query whose answer leads where it must not; `None` where it does not. Policy is about where a name leads as
-    /// much as about the name: else a blocked name would only need an alias.
+    /// Answers a query whose answer leads where it must not; `None` where it does not; an error where prefixes have to be asked for
+    /// first. Policy is about where a name leads as much as about the name: else a blocked name would only need an alias.
     pub(super) fn barred(
         &self,
         onward: Onward,
         answer: &Finished,
         targets: &Targets,
         out: &mut Vec<u8>,
-    ) -> Option<Done> {
+    ) -> Result<Option<Done>, Vec<Prefix>> {
         if onward == Onward::Anywhere {
-            return None;
+            return Ok(None);
         }
         let query = self.query;
         if targets.private && onward != Onward::Chosen && !self.snapshot.may_be_private(query.qname()) {
             let error = Some(self.block_error(Because::Private));
             self.negative(rcode::NOERROR, error, out);
-            return Some(blocked(Because::Private));
+            return Ok(Some(blocked(Because::Private)));
         }
-        if onward != Onward::Permitted {
-            return self.barred_by_law(answer, targets, out);
-        }
+        let mut unknown = Vec::new();
         for name in &targets.names {
-            match self.decide(name.as_ref()) {
-                Decision::Helpline => return None,
-                Decision::Excepted(_) | Decision::Allowed | Decision::Rewritten(_) => {}
-                Decision::Blocked(because, answer) => {
-                    return Some(self.barred_as(because, &answer, out));
+            match self.target(onward, name.as_ref()) {
+                Ok(Target::Helpline) => return Ok(None),
+                Ok(Target::Open) => {}
+                Ok(Target::Barred(because, answer)) => {
+                    return Ok(Some(self.barred_as(because, &answer, out)));
                 }
+                Err(prefixes) => unknown.extend(prefixes),
             }
         }
         if self.snapshot.index.has_addresses() {
             let mut found = None;
             targets::address(answer.wire(), |address| {
-                // Lists speak of addresses; what a profile says of names that nothing is said about does not.
-                match self.decide(AddressName::new(address).as_ref()) {
-                    Decision::Blocked(because @ (Because::List(_) | Because::Mandatory(_)), answer) => {
-                        found = Some((because, answer));
-                    }
-                    _ => return false,
+                let name = AddressName::new(address);
+                if let Ok(Target::Barred(because, answer)) = self.at_once().target(onward, name.as_ref())
+                    // Lists speak of addresses; what a profile says of names that nothing is said about does not.
+                    && matches!(because, Because::List(_) | Because::Mandatory(_))
+                {
+                    found = Some((because, answer));
                 }
-                true
+                found.is_some()
             });
-            return found.map(|(because, answer)| self.barred_as(because, &answer, out));
-        }
-        None
-    }
-
-    /// The same for what the household opened: no rule of its own opens the national list, nor does an alias.
-    fn barred_by_law(&self, answer: &Finished, targets: &Targets, out: &mut Vec<u8>) -> Option<Done> {
-        for name in &targets.names {
-            match self.law(name.as_ref()) {
-                Law::Helpline => return None,
-                Law::Listed(because, answer) => return Some(self.barred_as(because, &answer, out)),
-                Law::Candidate | Law::Silent => {}
+            if let Some((because, answer)) = found {
+                return Ok(Some(self.barred_as(because, &answer, out)));
             }
         }
-        if !self.snapshot.index.has_addresses() {
-            return None;
+        if unknown.is_empty() {
+            Ok(None)
+        } else {
+            Err(unknown)
         }
-        let mut found = None;
-        targets::address(answer.wire(), |address| {
-            if let Law::Listed(because, answer) = self.law(AddressName::new(address).as_ref()) {
-                found = Some((because, answer));
-            }
-            found.is_some()
-        });
-        found.map(|(because, answer)| self.barred_as(because, &answer, out))
     }
 
-    /// What holds of a name, whoever asks; candidates that nothing is known of are decided as their list says.
-    fn law(&self, name: NameRef<'_>) -> Law {
-        match policy::law(&self.snapshot.index, name, self.query.qtype) {
-            Law::Candidate => match self.judge_candidates(name, Decision::Excepted(Opened::Own), true) {
-                Ok(Decision::Blocked(because, answer)) => Law::Listed(because, answer),
+    /// The same where nothing is asked for any more.
+    pub(super) fn barred_at_once(
+        &self,
+        onward: Onward,
+        answer: &Finished,
+        targets: &Targets,
+        out: &mut Vec<u8>,
+    ) -> Option<Done> {
+        let barred = self.at_once().barred(onward, answer, targets, out);
+        barred.unwrap_or_default()
+    }
+
+    /// What holds of a name that an answer leads to. No rule of the household opens the national list, nor does an alias.
+    fn target(&self, onward: Onward, name: NameRef<'_>) -> Result<Target, Vec<Prefix>> {
+        if onward != Onward::Permitted {
+            return Ok(match self.law(name)? {
+                Law::Helpline => Target::Helpline,
+                Law::Listed(because, answer) => Target::Barred(because, answer),
+                Law::Candidate | Law::Silent => Target::Open,
+            });
+        }
+        Ok(match self.judge(name)? {
+            Decision::Helpline => Target::Helpline,
+            Decision::Excepted(_) | Decision::Allowed | Decision::Rewritten(_) => Target::Open,
+            Decision::Blocked(because, answer) => Target::Barred(because, answer),
+        })
+    }
+
+    /// What holds of a name, whoever asks.
+    fn law(&self, name: NameRef<'_>) -> Result<Law, Vec<Prefix>> {
+        Ok(match policy::law(&self.snapshot.index, name, self.query.qtype) {
+            Law::Candidate => match self.judge_candidates(name, Decision::Excepted(Opened::Own))? {
+                Decision::Blocked(because, answer) => Law::Listed(because, answer),
                 _ => Law::Silent,
             },
             law => law,
-        }
+        })
     }
 
     /// Answers as a rule wants that speaks of what an answer leads to.
@@ -367,8 +396,10 @@ impl<'l> Asked<'l> {
         let key = self.key(query.qname());
         match self.cache.get(near, key, self.now_ms) {
             Found::Fresh(entry, age) => {
-                if let Some(done) = self.barred(onward, &entry.answer, &entry.targets, out) {
-                    return Step::Reply(done);
+                match self.barred(onward, &entry.answer, &entry.targets, out) {
+                    Ok(None) => {}
+                    Ok(Some(done)) => return Step::Reply(done),
+                    Err(prefixes) => return self.confirming(prefixes),
                 }
                 entry.answer.write(query, Age::Fresh(age), None, out);
                 if self.snapshot.answers.prefetch && entry.used(age) {
@@ -377,7 +408,7 @@ impl<'l> Asked<'l> {
                 Step::Reply(Kind::Cached.into())
             }
             Found::Stale(entry) if entry.resting(self.now_ms) => {
-                let barred = self.barred(onward, &entry.answer, &entry.targets, out);
+                let barred = self.barred_at_once(onward, &entry.answer, &entry.targets, out);
                 Step::Reply(barred.unwrap_or_else(|| {
                     self.stale(None, &entry, out);
                     Kind::Stale.into()
@@ -403,8 +434,10 @@ impl<'l> Asked<'l> {
     /// An alias of a rule: its target from the cache, else a job.
     fn aliased(&self, near: &mut Near, target: &Name, out: &mut Vec<u8>) -> Step {
         let query = self.query;
-        if let Law::Listed(because, answer) = self.law(target.as_ref()) {
-            return Step::Reply(self.barred_as(because, &answer, out));
+        match self.law(target.as_ref()) {
+            Ok(Law::Listed(because, answer)) => return Step::Reply(self.barred_as(because, &answer, out)),
+            Ok(_) => {}
+            Err(prefixes) => return self.confirming(prefixes),
         }
         if query.qtype == rtype::CNAME {
             let mut reply = Reply::to(query, rcode::NOERROR, out);
@@ -415,11 +448,12 @@ impl<'l> Asked<'l> {
         }
         match self.cache.get(near, self.key(target.as_ref()), self.now_ms) {
             Found::Fresh(entry, age) => {
-                let barred = self.barred(Onward::Chosen, &entry.answer, &entry.targets, out);
-                Step::Reply(barred.unwrap_or_else(|| {
-                    self.respond(Some(target), &entry.answer, Age::Fresh(age), None, out);
-                    Kind::Blocked.into()
-                }))
+                match self.barred(Onward::Chosen, &entry.answer, &entry.targets, out) {
+                    Ok(None) => self.respond(Some(target), &entry.answer, Age::Fresh(age), None, out),
+                    Ok(Some(done)) => return Step::Reply(done),
+                    Err(prefixes) => return self.confirming(prefixes),
+                }
+                Step::Reply(Kind::Blocked.into())
             }
             Found::Stale(entry) => self.upstream(self.key(target.as_ref()), Some(target), Some(entry)),
             Found::Missing => self.upstream(self.key(target.as_ref()), Some(target), None),
@@ -438,6 +472,7 @@ impl<'l> Asked<'l> {
             stale,
             peer: *self.peer,
             unconfirmed: Vec::new(),
+            confirmed: self.confirmed,
         }
     }
 
