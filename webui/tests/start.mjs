@@ -14,7 +14,7 @@ const DESKTOP = {
 };
 
 async function firstRun(browser, way, keyboard) {
-  const window = await open(browser, way.screen, way);
+  const window = await open(browser, way.screen, { ...way, expected: [/503/] });
   const { page } = window;
   const keys = way.passkey ? await authenticator(window) : null;
   const began = Date.now();
@@ -63,7 +63,31 @@ async function firstRun(browser, way, keyboard) {
   }
   await accessible(page, 'people');
   await picture(page, `start-people-${way.screen}-${way.language}`);
+
+  // Nothing is saved before what is to be saved is there; where it does not come, it is asked for again.
+  let saved = 0;
+  let fail = () => undefined;
+  const slow = new Promise((done) => (fail = done));
+  await page.route('**/api/v1/policy', async (route) => {
+    if (route.request().method() === 'PUT') saved += 1;
+    await slow;
+    await route.fulfill({ status: 503 });
+  });
+  const asked = page.waitForRequest('**/api/v1/policy');
   await press(page.getByRole('button', { name: way.next }));
+  await asked;
+  const early = async (when) => {
+    await page.locator('button.primary').evaluate((button) => button.click());
+    await page.waitForTimeout(300);
+    must(saved === 0, `rules are saved ${when}`);
+  };
+  await early('before they are there');
+  fail();
+  const again = page.getByRole('alert').getByRole('button');
+  await again.waitFor();
+  await early('that did not come');
+  await page.unroute('**/api/v1/policy');
+  await press(again);
 
   await page.getByRole('heading', { name: 'Bledi' }).waitFor();
   await step('rules');
