@@ -13,6 +13,12 @@ const deny = async (page, name) => {
 };
 const save = (page) => page.getByRole('button', { name: 'Save', exact: true });
 
+/** The API, as a parent elsewhere. */
+async function elsewhere({ page }, csrf, method, path, data) {
+  const answer = await page.request.fetch(`/api/v1${path}`, { method, data, headers: { 'x-csrf-token': csrf } });
+  must(answer.ok(), `${method} ${path}: ${answer.status()} ${await answer.text()}`);
+}
+
 export const tests = {
   'the parent who saves second sees what the first one did, and decides': async (browser) => {
     const [mother, father] = [await open(browser, 'desktop', { language: 'en', expected: [/412/] }), await open(browser, 'phone', { language: 'en', expected: [/412/] })];
@@ -66,6 +72,46 @@ export const tests = {
     await save(page).click();
     await page.locator('.save').waitFor({ state: 'detached' });
     must(!(await device('127.0.0.9').gets('typed.example')), 'what was saved is not in force');
+    window.calm();
+  },
+
+  'what could not be taken back is said, and is taken back by pressing again': async (browser) => {
+    const window = await open(browser, 'phone', { language: 'en', expected: AWAY });
+    const csrf = await signIn(window);
+    const { page } = window;
+    await elsewhere(window, csrf, 'POST', '/devices', { name: 'console', match: ['ip:127.0.2.4'], profile: 'household' });
+    await page.goto(`${HOUSEHOLD}&tab=devices`);
+    await page.getByRole('button', { name: 'Change console' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Remove' }).click();
+    const undo = page.getByRole('button', { name: 'Undo' });
+    await page.getByText('console is removed').waitFor();
+    await page.route('**/api/v1/devices', (route) => route.abort());
+    await undo.click();
+    await page.locator('.note').getByText('The gateway does not answer.').waitFor();
+    await accessible(page, 'not taken back');
+    await page.unroute('**/api/v1/devices');
+    await undo.click();
+    await page.getByRole('heading', { name: 'console' }).waitFor();
+    window.calm();
+  },
+
+  'a pause that could not be ended is said wherever one is by then': async (browser) => {
+    const window = await open(browser, 'desktop', { language: 'en', expected: [/503/] });
+    await signIn(window);
+    const { page } = window;
+    await page.goto('/');
+    await page.getByRole('button', { name: /^Pause.*: Household$/ }).click();
+    await page.getByRole('dialog').getByRole('button', { name: '15 min' }).click();
+    await page.getByRole('link', { name: 'School' }).click();
+    await page.getByRole('heading', { level: 1, name: 'School' }).waitFor();
+    await page.route('**/api/v1/pauses?*', (route) => route.fulfill({ status: 503 }));
+    const undo = page.getByRole('button', { name: 'Undo' });
+    await undo.click();
+    await page.locator('.note').getByText('The gateway cannot do this just now.').waitFor();
+    await page.unroute('**/api/v1/pauses?*');
+    await undo.click();
+    await page.getByText('the internet is back').waitFor();
+    must(await device('127.0.0.9').gets('a.example'), 'it is still paused');
     window.calm();
   },
 
