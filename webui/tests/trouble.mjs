@@ -75,6 +75,29 @@ export const tests = {
     window.calm();
   },
 
+  'what is removed is removed once, however often that is pressed': async (browser) => {
+    const window = await open(browser, 'desktop', { language: 'en' });
+    const csrf = await signIn(window);
+    const { page } = window;
+    let asked = 0;
+    page.on('request', (request) => (asked += request.method() === 'DELETE' ? 1 : 0));
+    const twice = (button) => button.evaluate((one) => (one.click(), one.click()));
+    await elsewhere(window, csrf, 'POST', '/profiles', { name: 'Bora' });
+    await elsewhere(window, csrf, 'POST', '/devices', { name: 'old phone', match: ['ip:127.0.2.3'], profile: 'Bora' });
+    await page.goto('/child?name=Bora&tab=devices');
+    await page.getByRole('button', { name: 'Change old phone' }).click();
+    await twice(page.getByRole('dialog').getByRole('button', { name: 'Remove' }));
+    await page.getByText('old phone is removed').waitFor();
+    await page.waitForTimeout(300);
+    must(asked === 1, `the device is removed ${asked} times`);
+    await page.locator('summary', { hasText: 'More' }).click();
+    await twice(page.getByRole('button', { name: 'Remove this profile' }));
+    await page.getByText('Bora is removed').waitFor();
+    await page.waitForTimeout(300);
+    must(asked === 2, `the child is removed ${asked - 1} times`);
+    window.calm();
+  },
+
   'what could not be taken back is said, and is taken back by pressing again': async (browser) => {
     const window = await open(browser, 'phone', { language: 'en', expected: AWAY });
     const csrf = await signIn(window);
