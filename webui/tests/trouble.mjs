@@ -75,6 +75,32 @@ export const tests = {
     window.calm();
   },
 
+  'a device that somebody else changed meanwhile is shown as both have it, and what was typed stays': async (browser) => {
+    const window = await open(browser, 'phone', { language: 'en', expected: [/412/] });
+    const csrf = await signIn(window);
+    const { page } = window;
+    const laptop = { name: 'laptop', match: ['ip:127.0.2.1'], profile: 'household' };
+    await elsewhere(window, csrf, 'POST', '/devices', laptop);
+    await page.goto(`${HOUSEHOLD}&tab=devices`);
+    await page.getByRole('button', { name: 'Change laptop' }).click();
+    const dialog = page.getByRole('dialog');
+    const name = dialog.getByLabel('Name of the device');
+    await name.fill('The old laptop');
+    await elsewhere(window, csrf, 'PUT', '/devices/laptop', { ...laptop, match: ['ip:127.0.2.2'] });
+    await save(page).click();
+    await dialog.getByRole('row', { name: /Recognised by/ }).getByText('127.0.2.2').waitFor();
+    await dialog.getByRole('row', { name: /Name/ }).getByText('The old laptop').waitFor();
+    await accessible(page, 'conflict of a device');
+    await picture(page, 'conflict-device-phone-en');
+    await dialog.getByRole('button', { name: 'Close' }).click();
+    must((await name.inputValue()) === 'The old laptop', 'what was typed is gone');
+    await save(page).click();
+    await dialog.getByRole('button', { name: 'Save mine' }).click();
+    await page.getByRole('heading', { name: 'The old laptop' }).waitFor();
+    await dialog.waitFor({ state: 'detached' });
+    window.calm();
+  },
+
   'what is removed is removed once, however often that is pressed': async (browser) => {
     const window = await open(browser, 'desktop', { language: 'en' });
     const csrf = await signIn(window);
