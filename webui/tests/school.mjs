@@ -171,4 +171,45 @@ export const tests = {
       await window.context.close();
     }
   },
+
+  'of files that are chosen quickly the newest alone is shown and taken': async (browser) => {
+    const window = await school(browser, 'desktop', 'en');
+    const { page } = window;
+    await page.goto('/school');
+    const file = page.getByLabel('File', { exact: true });
+    let address = 0;
+    const choose = (...names) => {
+      const text = ['name,match,profile', ...names.map((name) => `${name},ip:10.9.0.${(address += 1)},class-7a`), ''].join('\n');
+      return file.setInputFiles({ name: 'lab.csv', mimeType: 'text/csv', buffer: Buffer.from(text) });
+    };
+    const take = page.getByRole('button', { name: 'Import' });
+    const older = (sent) => sent.postData()?.includes('older one') === true;
+    let answer = () => undefined;
+    const late = new Promise((done) => (answer = done));
+    await page.route('**/api/v1/devices/import', async (route) => {
+      if (older(route.request())) await late;
+      await route.continue();
+    });
+    const answered = page.waitForResponse((one) => older(one.request()));
+    await choose('older one');
+    await choose('newer one', 'newer two');
+    await page.getByText('2 new').waitFor();
+    answer();
+    await answered;
+    await page.waitForTimeout(300);
+    must(await page.getByText('2 new').isVisible(), 'an older file is shown');
+    await take.click();
+    await page.getByText('The devices were imported').waitFor();
+    const { items } = await (await page.request.get('/api/v1/devices')).json();
+    must(items.some((one) => one.name === 'newer two') && !items.some((one) => one.name === 'older one'), 'another file was taken');
+
+    await choose('third one');
+    await take.waitFor();
+    await page.unroute('**/api/v1/devices/import');
+    await page.route('**/api/v1/devices/import', (route) => route.fulfill({ status: 503 }));
+    await choose('fourth one');
+    await page.getByRole('alert').waitFor();
+    must((await take.count()) === 0, 'a file whose newer one failed can still be taken');
+    window.calm();
+  },
 };
