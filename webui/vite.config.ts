@@ -2,12 +2,11 @@
 // that waits for nothing), and each file beside itself in the forms that browsers take compressed.
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig, type Plugin } from 'vite';
 
-const DIST = 'dist';
 const MESSAGES = 'messages';
 
 /** What each language calls itself. */
@@ -18,21 +17,25 @@ function languageNames(): Record<string, string> {
 
 /** Puts the entry's style sheet into the page, and writes its hash down for the Content-Security-Policy. */
 function styleIntoPage(): Plugin {
+  let dist: string;
   return {
     name: 'style-into-page',
     apply: 'build',
+    configResolved({ root, build }) {
+      dist = resolve(root, build.outDir);
+    },
     closeBundle() {
-      const page = join(DIST, 'index.html');
+      const page = join(dist, 'index.html');
       let html = readFileSync(page, 'utf8');
       const link = html.match(/<link rel="stylesheet"[^>]*href="\/(assets\/[^"]+\.css)"[^>]*>/);
       if (!link) throw new Error('the page has no style sheet');
-      const css = readFileSync(join(DIST, link[1]), 'utf8').trim();
+      const css = readFileSync(join(dist, link[1]), 'utf8').trim();
       html = html.replace(link[0], () => `<style>${css}</style>`);
-      rmSync(join(DIST, link[1]));
+      rmSync(join(dist, link[1]));
       const hash = createHash('sha256').update(css).digest('base64');
-      writeFileSync(join(DIST, 'style-hash'), `sha256-${hash}\n`);
+      writeFileSync(join(dist, 'style-hash'), `sha256-${hash}\n`);
       writeFileSync(page, html);
-      compress(DIST);
+      compress(dist);
     },
   };
 }
@@ -57,7 +60,6 @@ export default defineConfig({
   plugins: [svelte(), styleIntoPage()],
   define: { LANGUAGE_NAMES: JSON.stringify(languageNames()) },
   build: {
-    outDir: DIST,
     emptyOutDir: true,
     target: 'es2022',
     cssCodeSplit: false,
