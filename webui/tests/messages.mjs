@@ -14,7 +14,7 @@ const SPOKEN = ['aria-label', 'alt', 'placeholder', 'title', 'label'];
 const MADE = [
   'member.', 'now.', 'problem.', 'role.', 'schedule.', 'theme.', 'youtube.', 'start.', 'requests.', 'child.tab.', 'names.',
   'activity.done.', 'visibility.', 'alerts.', 'doctor.', 'reason.', 'verdict.',
-  'push.', 'day.', 'did.', 'thing.', 'language', 'kind.', 'report.state.', 'users.', 'preview.stage.', 'preview.log.',
+  'push.', 'day.', 'did.', 'thing.', 'language', 'kind.', 'report.state.', 'users.', 'preview.stage.', 'preview.log.', 'scope.',
 ];
 
 const wrong = [];

@@ -24,6 +24,11 @@ export function mayChange(): boolean {
   return who?.role === 'owner' || who?.role === 'admin';
 }
 
+/** Whether the user sees the whole gateway, and not only the profiles that the account names. */
+export function seesAll(): boolean {
+  return who !== null && who.role !== 'staff';
+}
+
 /** Whether the user may change this profile, pause it and give it time. */
 export function mayChangeProfile(profile: string): boolean {
   return mayChange() || (who?.role === 'staff' && who.profiles.includes(profile));
