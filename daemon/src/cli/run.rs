@@ -96,6 +96,7 @@ async fn serve(mut app: App, signals: Signals) {
     let mut daily = tokio::time::interval(Duration::from_secs(24 * 3600));
     daily.tick().await; // the first comes at once, and opening has done that
     loop {
+        isigurt_memory::give_back(); // a start, a reload and new lists build much that is dropped again
         tokio::select! {
             _ = daily.tick() => app.tend().await,
             _ = hangup.recv() => {
