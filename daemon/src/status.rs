@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::clients::Mac;
@@ -443,10 +443,10 @@ impl fmt::Display for Status {
         let listen: Vec<String> = self.listen.iter().map(SocketAddr::to_string).collect();
         writeln!(
             out,
-            "isigurtd {} is {}, up {} s, on {}",
+            "isigurtd {} is {}, up {:#}, on {}",
             self.version,
             self.state,
-            self.uptime_s,
+            SignedDuration::from_secs(i64::try_from(self.uptime_s).unwrap_or(i64::MAX)),
             listen.join(", ")
         )?;
         for problem in &self.problems {
