@@ -188,6 +188,14 @@ pub enum Visibility {
     Counts,
 }
 
+impl Policy {
+    /// What is seen of a profile's queries; of one that is gone, what was kept.
+    pub fn visibility(&self, profile: &str) -> Visibility {
+        let found = self.profile.iter().find(|found| found.name == profile);
+        found.map_or(Visibility::Full, |found| found.visibility)
+    }
+}
+
 impl Visibility {
     /// Whether every name is seen.
     #[allow(clippy::trivially_copy_pass_by_ref)] // serde hands it over so

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use axum::extract::{DefaultBodyLimit, FromRequest as _, Request, State};
 use axum::http::StatusCode;
 use isigurt_blocklists::read::Format;
-use isigurt_core::policy::model::Visibility;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -155,11 +154,8 @@ async fn look(
     let Body(wanted) = Body::<LookAt>::from_request(request, &site).await?;
     let asked = wanted.asked()?;
     let policy = site.watch.household().policy();
-    let shows = move |profile: &str| {
-        let found = policy.profile.iter().find(|found| found.name == profile);
-        let visibility = found.map_or(Visibility::Full, |found| found.visibility);
-        principal.sees_queries(profile) && visibility.shows(false)
-    };
+    let shows =
+        move |profile: &str| principal.sees_queries(profile) && policy.visibility(profile).shows(false);
     let preview = site.previews.start(asked, Box::new(shows))?;
     Ok((StatusCode::ACCEPTED, axum::Json(preview)))
 }

@@ -10,7 +10,6 @@ use axum::extract::State;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
 use futures_util::Stream;
-use isigurt_core::policy::model::Visibility;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -135,9 +134,7 @@ struct Sight {
 
 impl Sight {
     fn shows(&self, principal: &Principal, profile: &str, blocked: bool) -> bool {
-        let found = self.policy.profile.iter().find(|found| found.name == profile);
-        let visibility = found.map_or(Visibility::Full, |found| found.visibility);
-        principal.sees_queries(profile) && visibility.shows(blocked)
+        principal.sees_queries(profile) && self.policy.visibility(profile).shows(blocked)
     }
 
     /// Whether somebody sees a record.

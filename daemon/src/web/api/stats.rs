@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use axum::extract::State;
 use isigurt_blocklists::data;
-use isigurt_core::policy::model::{Policy, Visibility};
+use isigurt_core::policy::model::Policy;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
@@ -146,11 +146,6 @@ impl Sight {
         is(&self.which.device, device)
             && is(&self.which.profile, profile)
             && self.principal.sees_queries(profile)
-    }
-
-    fn visibility(&self, profile: &str) -> Visibility {
-        let found = self.policy.profile.iter().find(|found| found.name == profile);
-        found.map_or(Visibility::Full, |found| found.visibility)
     }
 }
 
@@ -505,7 +500,7 @@ fn add<'d>(
         if !sight.sees(device, profile) {
             continue;
         }
-        let visibility = sight.visibility(profile);
+        let visibility = sight.policy.visibility(profile);
         let held = sum.entry(thing.to_owned()).or_default();
         if visibility.shows(false) {
             held.0 += u64::from(seen.answered);
