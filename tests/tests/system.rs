@@ -1,7 +1,9 @@
 //! The gateway itself: diagnostics, support without personal data, evidence that filtering works, backups.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use isigurt_tests::{Browser, House, PASSWORD};
+use std::net::UdpSocket;
+
+use isigurt_tests::{Browser, Gateway, House, PASSWORD, Scripted};
 use serde_json::{Value, json};
 
 fn house() -> (House, Browser) {
@@ -44,6 +46,35 @@ fn the_doctor_looks_and_what_helps_holds_no_name() {
     assert!(
         said.contains("BAD  daemon") && said.contains("start it"),
         "{said}"
+    );
+}
+
+#[test]
+fn the_doctor_asks_servers_of_which_nothing_was_heard_yet() {
+    let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let silent = Scripted::silent();
+    for (servers, found) in [
+        (&[closed][..], "BAD  upstreams"),
+        (&[silent.address, closed], "0 of 2 upstream servers answer"),
+    ] {
+        let gateway = Gateway::with_upstreams(servers, "", "", &[]);
+        let said = gateway.says(&["doctor"], false);
+        assert!(said.contains(found), "{found} is not in\n{said}");
+    }
+    let upstream = Scripted::start(|query| {
+        let mut answer = query.to_vec();
+        answer[2..4].copy_from_slice(&[0x81, 0x80]);
+        vec![answer]
+    });
+    let gateway = Gateway::start(upstream.address, "", "", &[]);
+    for _ in 0..2 {
+        let said = gateway.says(&["doctor"], true);
+        assert!(said.contains("1 of 1 upstream servers answer"), "{said}");
+    }
+    assert_eq!(
+        upstream.seen().len(),
+        1,
+        "who has answered is not asked for nothing"
     );
 }
 

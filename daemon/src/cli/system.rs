@@ -18,7 +18,7 @@ pub(super) struct File {
 /// Looks at everything; fails where something does not work.
 pub(super) fn doctor(cli: &Cli) -> Result<(), String> {
     let config = cli.load()?.config;
-    let status = match cli.ask(&Request::Status) {
+    let status = match cli.ask(&Request::Tried) {
         Ok(Response::Status(status)) => Ok(status),
         Ok(other) => Err(unexpected(other)),
         Err(reason) => Err(reason),

@@ -37,6 +37,8 @@ const LARGEST: u64 = 1 << 24;
 pub enum Request {
     /// How the daemon stands.
     Status,
+    /// The same, after upstream servers of which nothing was heard were asked.
+    Tried,
     /// What applies to a name, and why.
     Why {
         /// The name.
@@ -258,6 +260,10 @@ async fn one(stream: UnixStream, watch: &Watch, accounts: &Arc<Accounts>, desk: 
     BufReader::new(from.take(LARGEST)).read_line(&mut line).await?;
     let response = match serde_json::from_str(&line) {
         Ok(Request::Status) => Response::Status(Box::new(watch.status())),
+        Ok(Request::Tried) => {
+            watch.engine().try_upstreams().await;
+            Response::Status(Box::new(watch.status()))
+        }
         Ok(Request::Why {
             name,
             qtype,

@@ -23,6 +23,8 @@ const WAITING: usize = 4096;
 
 /// How long a client waits for a newer answer where an older one stands by (RFC 8767, section 5: the client response timer).
 const STALE_AFTER: Duration = Duration::from_millis(1800);
+/// How long upstream servers are waited for that are only tried.
+const TRIED_FOR: Duration = Duration::from_secs(5);
 
 /// The engine behind all doors.
 #[derive(Debug)]
@@ -468,6 +470,11 @@ impl Engine {
     /// The upstream servers as a person reads them, with whether the last query to each was answered.
     pub fn upstreams(&self) -> Vec<(String, bool)> {
         self.upstream.servers()
+    }
+
+    /// Asks the upstream servers of which nothing was heard yet, or not the last time; not for longer than a person waits.
+    pub async fn try_upstreams(&self) {
+        let _ = tokio::time::timeout(TRIED_FOR, self.upstream.try_unheard()).await;
     }
 
     /// The upstream servers, with the milliseconds that an answer of each takes now; `None` where none came yet.

@@ -16,10 +16,11 @@ use hickory_net::udp::UdpClientStream;
 use hickory_net::xfer::{DnsExchange, DnsHandle, FirstAnswer};
 use hickory_proto::op::{DnsRequest, DnsRequestOptions, DnsResponse, Edns, Message, Query, ResponseCode};
 use hickory_proto::rr::{Name as WireName, RecordType};
-use isigurt_blocklists::name::Name;
+use isigurt_blocklists::name::{Name, NameRef};
 use isigurt_core::cache::Key;
 use isigurt_core::step::Failure;
 use isigurt_core::wire::reply::UDP_CEILING;
+use isigurt_core::wire::rtype;
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::config::{Scheme, Server, Strategy, Upstream as UpstreamConfig};
@@ -95,20 +96,35 @@ impl Upstream {
         }
     }
 
+    fn peers(&self) -> impl Iterator<Item = &Arc<Peer>> {
+        let pools = std::iter::once(&self.default).chain(self.zones.iter().map(|(_, pool)| pool));
+        pools.flat_map(|pool| &pool.servers)
+    }
+
     /// The servers as a person reads them, and whether the last query to each was answered.
     pub fn servers(&self) -> Vec<(String, bool)> {
-        let pools = std::iter::once(&self.default).chain(self.zones.iter().map(|(_, pool)| pool));
-        let peers = pools.flat_map(|pool| &pool.servers);
-        peers
+        self.peers()
             .map(|peer| (peer.server.to_string(), peer.answered.load(Ordering::Relaxed)))
             .collect()
     }
 
+    /// Asks the servers that were not asked yet, or did not answer the last time, for the root's servers: then it is known whether
+    /// they answer.
+    pub async fn try_unheard(&self) {
+        let root = Key {
+            name: NameRef::root().to_name(),
+            qtype: rtype::NS,
+            dnssec_ok: false,
+            checking_disabled: false,
+        };
+        let Ok(request) = &request(&root) else { return };
+        let unheard = self.peers().filter(|peer| !peer.was_heard());
+        futures_util::future::join_all(unheard.map(|peer| peer.ask(request))).await;
+    }
+
     /// The servers as a person reads them, with the milliseconds that an answer takes now; `None` where none came yet.
     pub fn times(&self) -> Vec<(String, Option<f32>)> {
-        let pools = std::iter::once(&self.default).chain(self.zones.iter().map(|(_, pool)| pool));
-        let peers = pools.flat_map(|pool| &pool.servers);
-        peers
+        self.peers()
             .map(|peer| {
                 let time = Duration::from_micros(peer.rtt_us.load(Ordering::Relaxed).into());
                 let known = (!time.is_zero()).then_some(time.as_secs_f32() * 1e3);
@@ -205,6 +221,11 @@ impl Peer {
             answered: AtomicBool::new(true),
             folded: AtomicU32::new(0),
         }
+    }
+
+    /// Whether it was asked, and answered the last time.
+    fn was_heard(&self) -> bool {
+        self.rtt_us.load(Ordering::Relaxed) > 0 && self.answered.load(Ordering::Relaxed)
     }
 
     async fn ask(&self, request: &DnsRequest) -> Result<DnsResponse, Failure> {

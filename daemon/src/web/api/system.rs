@@ -35,7 +35,8 @@ pub(super) fn router() -> OpenApiRouter<Site> {
         .routes(routes!(restore))
 }
 
-fn look(site: &Site) -> (Findings, Status) {
+async fn look(site: &Site) -> (Findings, Status) {
+    site.watch.engine().try_upstreams().await;
     let status = site.watch.status();
     let given = Given {
         status: Ok(&status),
@@ -50,7 +51,7 @@ fn look(site: &Site) -> (Findings, Status) {
     (status = 200, body = Findings), (status = 401, body = Problem), (status = 403, body = Problem)))]
 async fn doctor(State(site): State<Site>, principal: Principal) -> Result<axum::Json<Findings>, Problem> {
     principal.may_read(Area::Status)?;
-    Ok(axum::Json(look(&site).0))
+    Ok(axum::Json(look(&site).await.0))
 }
 
 /// What whoever helps needs to know: no name of a person, a device, a profile or a site, and no address of a client.
@@ -88,7 +89,7 @@ struct Support {
     (status = 200, body = Support), (status = 401, body = Problem), (status = 403, body = Problem)))]
 async fn support(State(site): State<Site>, principal: Principal) -> Result<axum::Json<Support>, Problem> {
     principal.require(Action::SettingsWrite, Scope::Gateway)?;
-    let (mut findings, status) = look(&site);
+    let (mut findings, status) = look(&site).await;
     // Problems of the state may name lists, which a household calls as it likes.
     findings.findings.retain(|finding| finding.check != "state");
     let (policy, said) = (site.watch.household().policy(), site.watch.household().said());
