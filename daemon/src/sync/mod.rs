@@ -194,12 +194,17 @@ impl Files {
     }
 }
 
+/// Opens an index. Every octet is checked in a mapping that is let go again, so that of the one in use only what queries meet
+/// becomes resident.
 fn open(file: &Path) -> Result<Index, SyncError> {
-    let octets = isigurt_map::map(file).map_err(|error| SyncError::Io(file.to_owned(), error))?;
-    let index = Index::open(octets).map_err(|error| SyncError::Index(file.to_owned(), error))?;
-    index
-        .verify()
-        .map_err(|error| SyncError::Index(file.to_owned(), error))?;
+    let damaged = |error| SyncError::Index(file.to_owned(), error);
+    let mapped = || {
+        let octets = isigurt_map::map(file).map_err(|error| SyncError::Io(file.to_owned(), error))?;
+        Index::open(octets).map_err(damaged)
+    };
+    let (checked, index) = (mapped()?, mapped()?);
+    checked.verify().map_err(damaged)?;
+    index.trust(&checked).map_err(damaged)?;
     Ok(index)
 }
 
