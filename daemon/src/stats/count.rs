@@ -54,6 +54,7 @@ impl Counter for Counting {
             if number != today.0 && !late {
                 drop(today);
                 self.stats.turn(number);
+                self.groups.forget();
                 today = self.stats.lock();
             }
             let hour = if late { 0 } else { raw.at_ms % DAY_MS / HOUR_MS };
@@ -96,15 +97,11 @@ fn one(day: &mut Day, groups: &mut Groups, raw: &Raw<'_>, hour: u8) {
         return;
     }
     let blocked = outcome == Outcome::Blocked;
-    let Some(belongs) = groups.of(raw.name) else {
-        return;
-    };
-    let site = day.number(belongs.site.as_bytes());
-    if site != 0 {
-        day.count_site(who, site, blocked);
+    let belongs = groups.of(raw.name, day);
+    if belongs.site != 0 {
+        day.count_site(who, belongs.site, blocked);
     }
-    if let Some(service) = &belongs.service {
-        let service = day.number(service.as_bytes());
-        day.count_service(who, service, blocked);
+    if belongs.service != 0 {
+        day.count_service(who, belongs.service, blocked);
     }
 }

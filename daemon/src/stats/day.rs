@@ -112,18 +112,67 @@ pub(super) struct Part {
     services: Vec<(Thing, Seen)>,
 }
 
+/// A count, and how much of it the disk does not have.
+#[derive(Debug, Default, Clone, Copy)]
+struct Counted<C> {
+    all: C,
+    fresh: C,
+}
+
+/// What is counted.
+trait Count: Copy + Default + PartialEq {
+    fn add(&mut self, more: Self);
+}
+
+impl Count for u32 {
+    fn add(&mut self, more: Self) {
+        *self = self.saturating_add(more);
+    }
+}
+
+impl Count for Seen {
+    fn add(&mut self, more: Self) {
+        self.answered.add(more.answered);
+        self.blocked.add(more.blocked);
+    }
+}
+
+impl<C: Count> Counted<C> {
+    fn count(&mut self, one: C) {
+        self.all.add(one);
+        self.fresh.add(one);
+    }
+}
+
+/// What the disk does not have; then it counts as written.
+fn fresh<K: Copy, C: Count>(map: &mut Map<K, Counted<C>>) -> Vec<(K, C)> {
+    let fresh = map
+        .iter_mut()
+        .filter(|(_, counted)| counted.fresh != C::default());
+    fresh
+        .map(|(key, counted)| (*key, std::mem::take(&mut counted.fresh)))
+        .collect()
+}
+
+/// Counts, where there is a place already or still room for one.
+fn count<K: Hash + Eq, C: Count>(map: &mut Map<K, Counted<C>>, key: K, one: C, most: usize) -> bool {
+    if map.len() < most {
+        map.entry(key).or_default().count(one);
+        return true;
+    }
+    let held = map.get_mut(&key);
+    held.map(|held| held.count(one)).is_some()
+}
+
 /// The counts of a day.
 #[derive(Debug, Default, Clone)]
 pub struct Day {
     names: Names,
-    cells: Map<Key, u32>,
-    sites: Map<Thing, Seen>,
-    services: Map<Thing, Seen>,
+    cells: Map<Key, Counted<u32>>,
+    sites: Map<Thing, Counted<Seen>>,
+    services: Map<Thing, Counted<Seen>>,
     /// Names that the disk has.
     written: usize,
-    fresh_cells: Map<Key, u32>,
-    fresh_sites: Map<Thing, Seen>,
-    fresh_services: Map<Thing, Seen>,
     /// Sites had to make room already, and none came free.
     crowded: bool,
 }
@@ -136,31 +185,25 @@ impl Day {
 
     /// Counts a query in its hour.
     pub(super) fn count(&mut self, who: Who, reason: u32, outcome: Outcome, hour: u8) {
-        let mut key = (who.0, who.1, reason, outcome, hour);
-        if self.cells.len() >= CELLS && !self.cells.contains_key(&key) {
-            key.0 = 0; // without the device: the sum stays right
+        if !count(&mut self.cells, (who.0, who.1, reason, outcome, hour), 1, CELLS) {
+            // Without the device: the sum stays right.
+            let all = self.cells.entry((0, who.1, reason, outcome, hour));
+            all.or_default().count(1);
         }
-        add(&mut self.cells, key, 1);
-        add(&mut self.fresh_cells, key, 1);
     }
 
     /// Counts a query for a site.
     pub(super) fn count_site(&mut self, who: Who, site: u32, blocked: bool) {
-        let key = (who.0, who.1, site);
-        if self.sites.len() >= SITES && !self.sites.contains_key(&key) && !self.make_room() {
-            return;
+        let (key, one) = ((who.0, who.1, site), one(blocked));
+        if !count(&mut self.sites, key, one, SITES) && self.make_room() {
+            count(&mut self.sites, key, one, SITES);
         }
-        see(&mut self.sites, key, one(blocked));
-        see(&mut self.fresh_sites, key, one(blocked));
     }
 
     /// Counts a query for a service.
     pub(super) fn count_service(&mut self, who: Who, service: u32, blocked: bool) {
         let key = (who.0, who.1, service);
-        if self.services.len() < CELLS || self.services.contains_key(&key) {
-            see(&mut self.services, key, one(blocked));
-            see(&mut self.fresh_services, key, one(blocked));
-        }
+        count(&mut self.services, key, one(blocked), CELLS);
     }
 
     /// Lets go of sites that were seen once, when there are too many; whether there is room then.
@@ -168,15 +211,16 @@ impl Day {
         if self.crowded {
             return false;
         }
-        self.sites.retain(|_, seen| seen.answered + seen.blocked > 1);
-        self.fresh_sites.retain(|key, _| self.sites.contains_key(key));
+        self.sites
+            .retain(|_, seen| seen.all.answered + seen.all.blocked > 1);
         self.crowded = self.sites.len() > SITES / 2;
         self.sites.len() < SITES
     }
 
     /// What was counted since the last time, if there is anything.
     pub(super) fn take_fresh(&mut self) -> Option<Part> {
-        if self.fresh_cells.is_empty() {
+        let cells = fresh(&mut self.cells);
+        if cells.is_empty() {
             return None;
         }
         let new = self.names.texts.get(self.written..).unwrap_or_default();
@@ -184,9 +228,9 @@ impl Day {
         self.written = self.names.texts.len();
         Some(Part {
             names,
-            cells: std::mem::take(&mut self.fresh_cells).into_iter().collect(),
-            sites: std::mem::take(&mut self.fresh_sites).into_iter().collect(),
-            services: std::mem::take(&mut self.fresh_services).into_iter().collect(),
+            cells,
+            sites: fresh(&mut self.sites),
+            services: fresh(&mut self.services),
         })
     }
 
@@ -206,13 +250,13 @@ impl Day {
         }
         self.written = self.names.texts.len();
         for (key, count) in cells {
-            add(&mut self.cells, key, count);
+            self.cells.entry(key).or_default().all.add(count);
         }
         for (key, seen) in sites {
-            see(&mut self.sites, key, seen);
+            self.sites.entry(key).or_default().all.add(seen);
         }
         for (key, seen) in services {
-            see(&mut self.services, key, seen);
+            self.services.entry(key).or_default().all.add(seen);
         }
     }
 
@@ -220,9 +264,9 @@ impl Day {
     pub(super) fn whole(&self) -> Part {
         Part {
             names: self.names.texts.iter().map(ToString::to_string).collect(),
-            cells: self.cells.iter().map(|(key, count)| (*key, *count)).collect(),
-            sites: self.sites.iter().map(|(key, seen)| (*key, *seen)).collect(),
-            services: self.services.iter().map(|(key, seen)| (*key, *seen)).collect(),
+            cells: all(&self.cells),
+            sites: all(&self.sites),
+            services: all(&self.services),
         }
     }
 
@@ -230,13 +274,13 @@ impl Day {
     pub fn cells(&self) -> impl Iterator<Item = Cell<'_>> {
         self.cells
             .iter()
-            .map(|(&(device, profile, reason, outcome, hour), &count)| Cell {
+            .map(|(&(device, profile, reason, outcome, hour), count)| Cell {
                 device: self.names.text(device),
                 profile: self.names.text(profile),
                 reason: self.names.text(reason),
                 outcome,
                 hour,
-                count,
+                count: count.all,
             })
     }
 
@@ -252,12 +296,12 @@ impl Day {
 
     fn things<'d>(
         &'d self,
-        things: &'d Map<Thing, Seen>,
+        things: &'d Map<Thing, Counted<Seen>>,
     ) -> impl Iterator<Item = (&'d str, &'d str, &'d str, Seen)> {
         let text = |number| self.names.text(number);
-        things
-            .iter()
-            .map(move |(&(device, profile, thing), &seen)| (text(device), text(profile), text(thing), seen))
+        things.iter().map(move |(&(device, profile, thing), seen)| {
+            (text(device), text(profile), text(thing), seen.all)
+        })
     }
 }
 
@@ -268,13 +312,36 @@ fn one(blocked: bool) -> Seen {
     }
 }
 
-fn add<K: Hash + Eq>(map: &mut Map<K, u32>, key: K, count: u32) {
-    let held = map.entry(key).or_default();
-    *held = held.saturating_add(count);
+fn all<K: Copy, C: Count>(map: &Map<K, Counted<C>>) -> Vec<(K, C)> {
+    map.iter().map(|(key, counted)| (*key, counted.all)).collect()
 }
 
-fn see<K: Hash + Eq>(map: &mut Map<K, Seen>, key: K, seen: Seen) {
-    let held = map.entry(key).or_default();
-    held.answered = held.answered.saturating_add(seen.answered);
-    held.blocked = held.blocked.saturating_add(seen.blocked);
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn sum(counts: impl Iterator<Item = u32>) -> usize {
+        counts.map(|count| count as usize).sum()
+    }
+
+    #[test]
+    fn sums_stay_right_where_a_day_holds_too_much_and_the_disk_gets_each_count_once() {
+        let mut day = Day::default();
+        let devices = u32::try_from(CELLS).unwrap() + 1000;
+        for device in 1..=devices {
+            day.count((device, 1), 0, Outcome::Answered, 7);
+            day.count_site((device, 1), 9, false);
+        }
+        assert_eq!(sum(day.cells().map(|cell| cell.count)), devices as usize);
+        assert!(day.cells().count() <= CELLS + 1 && day.sites().count() <= SITES);
+        let part = day.take_fresh().unwrap();
+        assert_eq!(sum(part.cells.iter().map(|(_, count)| *count)), devices as usize);
+        assert!(day.take_fresh().is_none());
+
+        day.count((1, 1), 0, Outcome::Answered, 7);
+        let part = day.take_fresh().unwrap();
+        assert_eq!(part.cells, [((1, 1, 0, Outcome::Answered, 7), 1)]);
+        assert!(part.sites.is_empty());
+    }
 }
