@@ -84,6 +84,9 @@ impl Signals {
     }
 }
 
+/// How often what was freed is given back to the system, beside when much was.
+const GIVEN_BACK: Duration = Duration::from_secs(600);
+
 /// Serves until SIGTERM or SIGINT; SIGHUP reloads.
 async fn serve(mut app: App, signals: Signals) {
     let Signals {
@@ -95,9 +98,11 @@ async fn serve(mut app: App, signals: Signals) {
     let watchdog = tokio::spawn(watchdog(app.dns().first().copied()));
     let mut daily = tokio::time::interval(Duration::from_secs(24 * 3600));
     daily.tick().await; // the first comes at once, and opening has done that
+    let mut quiet = tokio::time::interval(GIVEN_BACK);
     loop {
-        isigurt_memory::give_back(); // a start, a reload and new lists build much that is dropped again
+        isigurt_memory::give_back(); // a start, a reload, new lists or a policy build much that is dropped again
         tokio::select! {
+            _ = quiet.tick() => {}
             _ = daily.tick() => app.tend().await,
             _ = hangup.recv() => {
                 notify(&[NotifyState::Reloading, reload_time()]);

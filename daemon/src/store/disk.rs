@@ -15,6 +15,10 @@ use super::{Backend, Record, StoreError};
 const RECORDS: &str = "records.v2";
 /// How long a lock may outlive its holder: threads of a database that was just closed.
 const LOCK_WAIT: Duration = Duration::from_secs(3);
+/// A change of more records than these leaves megabytes behind that sled has replaced.
+const MANY: usize = 256;
+/// Looks a record until it has freed them.
+const LOOKS: usize = 4;
 
 /// An open database.
 #[derive(Debug)]
@@ -64,6 +68,15 @@ impl Disk {
             Err(StoreError::Io(error)) => Err(StoreError::Open(place.to_owned(), error)),
             Err(error) => Err(error),
         }
+    }
+
+    /// Has sled free what it has replaced, 4 KB a record: it does so by and by, a little at every hundredth look.
+    fn let_go(&self, replaced: usize) -> Result<(), sled::Error> {
+        for _ in 0..replaced * LOOKS {
+            self.records.get(b"")?;
+        }
+        isigurt_memory::give_back();
+        Ok(())
     }
 
     /// What can still be read of a damaged database: from either end up to the damage.
@@ -128,6 +141,7 @@ impl Backend for Disk {
 
     fn commit(&self, changes: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<(), StoreError> {
         let mut batch = sled::Batch::default();
+        let many = changes.len();
         for (key, value) in changes {
             match value {
                 Some(value) => batch.insert(key, value),
@@ -137,6 +151,9 @@ impl Backend for Disk {
         caught(|| {
             self.records.apply_batch(batch)?;
             self.records.flush()?;
+            if many > MANY {
+                self.let_go(many)?;
+            }
             Ok(())
         })
     }
