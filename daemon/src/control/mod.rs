@@ -259,101 +259,95 @@ async fn one(stream: UnixStream, watch: &Watch, accounts: &Arc<Accounts>, desk: 
     let mut line = Zeroizing::new(String::new()); // may be a report
     BufReader::new(from.take(LARGEST)).read_line(&mut line).await?;
     let response = match serde_json::from_str(&line) {
-        Ok(Request::Status) => Response::Status(Box::new(watch.status())),
-        Ok(Request::Tried) => {
-            watch.engine().try_upstreams().await;
-            Response::Status(Box::new(watch.status()))
-        }
-        Ok(Request::Why {
-            name,
-            qtype,
-            whom,
-            at,
-        }) => match watch.why(&name, qtype, &whom, at) {
-            Ok(explanation) => Response::Why(Box::new(explanation)),
-            Err(reason) => Response::Error { reason },
-        },
-        Ok(Request::UpdateLists { accept }) => update_lists(watch, accept).await,
-        Ok(Request::FlushLog) => {
-            let engine = watch.engine().clone();
-            let _ = tokio::task::spawn_blocking(move || engine.log().flush()).await;
-            Response::Done
-        }
-        Ok(Request::Backup) => {
-            let store = watch.household().store().clone();
-            let taken = tokio::task::spawn_blocking(move || store.backup(&Author::console())).await;
-            match taken {
-                Ok(Ok(octets)) => Response::Backup {
-                    octets: data_encoding::BASE64.encode(&octets),
-                },
-                Ok(Err(error)) => Response::Error {
-                    reason: error.to_string(),
-                },
-                Err(error) => Response::Error {
-                    reason: error.to_string(),
-                },
-            }
-        }
-        Ok(Request::Export) => watch.household().export().map_or_else(
-            |reason| Response::Error { reason },
-            |text| Response::Policy { text },
-        ),
-        Ok(Request::Apply { text, dry_run }) => apply(watch, accounts, &text, dry_run).await,
-        Ok(Request::Users { asked }) => users::answer(accounts, asked).await,
-        Ok(Request::Reports { asked }) => reports::answer(desk, &asked),
-        Ok(Request::Devices) => Response::Devices {
-            devices: watch.devices(),
-            unknown: watch.unknown(),
-        },
-        Ok(Request::Import { text, dry_run }) => watch
-            .household()
-            .import(watch.engine(), &Author::console(), &text, dry_run)
-            .map_or_else(
-                |error| Response::Error {
-                    reason: error.to_string(),
-                },
-                Response::Imported,
-            ),
-        Ok(Request::Calendar { name, text }) => watch
-            .household()
-            .import_calendar(watch.engine(), &Author::console(), &name, &text)
-            .map_or_else(
-                |error| Response::Error {
-                    reason: error.to_string(),
-                },
-                |days| Response::Days {
-                    days: days.into_iter().map(Into::into).collect(),
-                },
-            ),
-        Ok(Request::Profiles) => Response::Profiles {
-            profiles: watch.profiles(),
-        },
-        Ok(
-            request @ (Request::Said
-            | Request::PutDevice { .. }
-            | Request::Pause { .. }
-            | Request::Resume { .. }
-            | Request::Grant { .. }
-            | Request::Revoke { .. }
-            | Request::Give { .. }),
-        ) => moment(watch, request).unwrap_or_else(|error| Response::Error {
-            reason: error.to_string(),
-        }),
-        Ok(Request::Flush { name }) => match Name::parse(&name) {
-            Ok(name) => Response::Flushed {
-                answers: watch.engine().cache().0.flush(name.as_ref()),
-            },
-            Err(error) => Response::Error {
-                reason: format!("{name:?}: {error}"),
-            },
-        },
-        Err(error) => Response::Error {
-            reason: error.to_string(),
-        },
+        Ok(request) => answer(request, watch, accounts, desk).await,
+        Err(error) => refused(&error),
     };
     let mut octets = Zeroizing::new(serde_json::to_vec(&response)?);
     octets.push(b'\n');
     to.write_all(&octets).await
+}
+
+fn refused(error: &dyn std::fmt::Display) -> Response {
+    let reason = error.to_string();
+    Response::Error { reason }
+}
+
+async fn answer(request: Request, watch: &Watch, accounts: &Arc<Accounts>, desk: &Desk) -> Response {
+    match request {
+        Request::Status => Response::Status(Box::new(watch.status())),
+        Request::Tried => {
+            watch.engine().try_upstreams().await;
+            Response::Status(Box::new(watch.status()))
+        }
+        Request::Why {
+            name,
+            qtype,
+            whom,
+            at,
+        } => watch.why(&name, qtype, &whom, at).map_or_else(
+            |reason| Response::Error { reason },
+            |explanation| Response::Why(Box::new(explanation)),
+        ),
+        Request::UpdateLists { accept } => update_lists(watch, accept).await,
+        Request::FlushLog => {
+            let engine = watch.engine().clone();
+            let _ = tokio::task::spawn_blocking(move || engine.log().flush()).await;
+            Response::Done
+        }
+        Request::Backup => backup(watch).await,
+        Request::Export => watch.household().export().map_or_else(
+            |reason| Response::Error { reason },
+            |text| Response::Policy { text },
+        ),
+        Request::Apply { text, dry_run } => apply(watch, accounts, &text, dry_run).await,
+        Request::Users { asked } => users::answer(accounts, asked).await,
+        Request::Reports { asked } => reports::answer(desk, &asked),
+        Request::Devices => Response::Devices {
+            devices: watch.devices(),
+            unknown: watch.unknown(),
+        },
+        Request::Import { text, dry_run } => watch
+            .household()
+            .import(watch.engine(), &Author::console(), &text, dry_run)
+            .map_or_else(|error| refused(&error), Response::Imported),
+        Request::Calendar { name, text } => watch
+            .household()
+            .import_calendar(watch.engine(), &Author::console(), &name, &text)
+            .map_or_else(
+                |error| refused(&error),
+                |days| Response::Days {
+                    days: days.into_iter().map(Into::into).collect(),
+                },
+            ),
+        Request::Profiles => Response::Profiles {
+            profiles: watch.profiles(),
+        },
+        Request::Said
+        | Request::PutDevice { .. }
+        | Request::Pause { .. }
+        | Request::Resume { .. }
+        | Request::Grant { .. }
+        | Request::Revoke { .. }
+        | Request::Give { .. } => moment(watch, request).unwrap_or_else(|error| refused(&error)),
+        Request::Flush { name } => match Name::parse(&name) {
+            Ok(name) => Response::Flushed {
+                answers: watch.engine().cache().0.flush(name.as_ref()),
+            },
+            Err(error) => refused(&format_args!("{name:?}: {error}")),
+        },
+    }
+}
+
+/// Everything that is kept.
+async fn backup(watch: &Watch) -> Response {
+    let store = watch.household().store().clone();
+    match tokio::task::spawn_blocking(move || store.backup(&Author::console())).await {
+        Ok(Ok(octets)) => Response::Backup {
+            octets: data_encoding::BASE64.encode(&octets),
+        },
+        Ok(Err(error)) => refused(&error),
+        Err(error) => refused(&error),
+    }
 }
 
 /// Brings lists in and shows how they stand.
@@ -366,9 +360,7 @@ async fn update_lists(watch: &Watch, accept: Option<String>) -> Response {
                     "no version of a list \"{id}\" is held back; `isigurtd lists status` shows all"
                 ),
             },
-            Err(error) => Response::Error {
-                reason: error.to_string(),
-            },
+            Err(error) => refused(&error),
         };
     }
     watch.keeper().update(Duration::from_secs(8)).await;

@@ -164,6 +164,7 @@ impl Client {
 
     /// The same for addresses that strangers gave, who must not reach through the gateway what only it can reach: they lead to the Internet,
     /// or nowhere ([`HttpError::Inside`]), whatever a name or a redirect says; clear text only where the configuration allows it everywhere.
+    #[must_use]
     pub fn for_strangers(&self) -> Self {
         Self {
             ways: self.ways.clone(),

@@ -172,7 +172,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_short_way_writes_a_name_as_the_long_way_does(wire in proptest::collection::vec(any::<u8>(), 0..40), labels in proptest::collection::vec("[a-zA-Z0-9_.\\\\-]{1,8}", 0..5)) {
-            let mut name: Vec<u8> = labels.iter().flat_map(|label| [&[label.len() as u8], label.as_bytes()].concat()).collect();
+            let mut name: Vec<u8> = labels.iter().flat_map(|label| [&[u8::try_from(label.len()).unwrap()], label.as_bytes()].concat()).collect();
             name.push(0);
             for wire in [wire, name] {
                 let mut text = Vec::new();
