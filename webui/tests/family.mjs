@@ -89,7 +89,7 @@ export const tests = {
     const { page, tablet, calm } = await home(browser, 'desktop', 'en');
     must(!(await tablet.gets('instagram.com')), 'nothing is blocked');
     await page.goto('/');
-    await page.getByRole('heading', { name: 'Your home today' }).waitFor();
+    await page.getByRole('heading', { name: 'Your network today' }).waitFor();
     must((await ask(ERA, '/api/v1/me/requests', { name: 'instagram.com', note: 'please <b>mum</b>' })) === 201, 'the request was refused');
     await page.getByText('please <b>mum</b>').waitFor();
     await accessible(page, 'request');

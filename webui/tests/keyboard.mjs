@@ -74,9 +74,9 @@ export const tests = {
     await type(page.locator('input[name=username]'), 'Ana');
     await type(page.locator('input[name=password]'), gateway.password);
     await page.keyboard.press('Enter');
-    await page.getByRole('heading', { level: 1, name: 'Your home today' }).waitFor();
+    await page.getByRole('heading', { level: 1, name: 'Your network today' }).waitFor();
     await page.reload();
-    await page.getByRole('heading', { level: 1, name: 'Your home today' }).waitFor();
+    await page.getByRole('heading', { level: 1, name: 'Your network today' }).waitFor();
     await page.keyboard.press('Tab');
     const skip = page.getByRole('link', { name: 'Skip to the content' });
     await stays(skip, 'the skip link');

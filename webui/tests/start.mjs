@@ -6,6 +6,7 @@ import { authenticator, device, gateway, must, open, picture, reach } from './ha
 const PHONE = {
   screen: 'phone', language: 'sq', theme: 'light', next: 'Vazhdo', ages: ['7 deri në 12 vjeç', '13 deri në 15 vjeç'], good: 'Mirë kështu',
   works: 'Funksionon', home: 'Shko te kreu', school: 'Në shkollë', family: 'Në shtëpi',
+  groups: 'Cilat grupe mësojnë këtu?',
 };
 const DESKTOP = {
   screen: 'desktop', language: 'en', theme: 'dark', next: 'Next', ages: ['7 to 12', '13 to 15'], good: 'Looks good', works: 'It works',
@@ -52,6 +53,7 @@ async function firstRun(browser, way, keyboard) {
   must(!keys || (await keys.passkeys()).length === 1, 'the passkey was not made');
   if (!keyboard) {
     await page.getByText(way.school).click();
+    await page.getByRole('heading', { name: way.groups }).waitFor();
     must((await page.locator('form input:not([type=radio])').count()) === 4, 'a school does not begin with its groups');
     await page.getByText(way.family).click();
     must((await page.locator('form input:not([type=radio])').count()) === 0, 'a home begins with somebody');
