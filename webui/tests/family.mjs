@@ -85,6 +85,25 @@ export const tests = {
     calm();
   },
 
+  'what a child asks for while the page is still being opened appears all the same': async (browser) => {
+    const { page, calm } = await home(browser, 'desktop', 'en');
+    let open = () => undefined;
+    const late = new Promise((done) => (open = done));
+    await page.route('**/api/v1/events', async (route) => {
+      await late;
+      await route.continue();
+    });
+    const read = page.waitForResponse('**/api/v1/requests*');
+    await page.goto('/');
+    await read;
+    must((await ask(ERA, '/api/v1/me/requests', { name: 'facebook.com', note: 'early' })) === 201, 'the request was refused');
+    open();
+    await page.getByText('early').waitFor();
+    await page.getByRole('button', { name: /15 minutes\s*: facebook.com/ }).click();
+    await page.getByText('early').waitFor({ state: 'detached' });
+    calm();
+  },
+
   'what a child asks for appears by itself, and one tap opens it': async (browser) => {
     const { page, tablet, calm } = await home(browser, 'desktop', 'en');
     must(!(await tablet.gets('instagram.com')), 'nothing is blocked');

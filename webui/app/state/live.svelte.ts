@@ -2,8 +2,8 @@
 import { Problem } from '../api/client';
 import { onDestroy } from 'svelte';
 
-/** Events of the gateway. `all`: some were missed. */
-export type Event = 'policy' | 'moments' | 'requests' | 'network' | 'all';
+/** Events of the gateway. `all`: some were missed; `open`: from here on none is, but what was read before may be older. */
+export type Event = 'policy' | 'moments' | 'requests' | 'network' | 'all' | 'open';
 const NAMES: readonly Event[] = ['policy', 'moments', 'requests', 'network', 'all'];
 /** Seconds until the stream is opened anew. */
 const PAUSE = 3;
@@ -34,7 +34,7 @@ function start(): void {
   stream = opened;
   for (const name of NAMES) opened.addEventListener(name, () => tell(name));
   opened.onopen = () => {
-    if (lost) tell('all'); // whatever happened meanwhile
+    tell(lost ? 'all' : 'open'); // whatever happened meanwhile
     lost = false;
   };
   opened.onerror = () => {
@@ -68,7 +68,7 @@ export class Live<T> {
     this.#read = read;
     void this.refresh();
     const deaf = listen((event) => {
-      if (event === 'all' || events.includes(event)) void this.refresh();
+      if (event === 'all' || (event === 'open' ? events.length > 0 : events.includes(event))) void this.refresh();
     });
     const clock = every > 0 ? setInterval(() => void this.refresh(), every * 1000) : undefined;
     onDestroy(() => {
