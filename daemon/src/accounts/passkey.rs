@@ -28,6 +28,8 @@ use crate::store::audit::Author;
 
 /// Most passkeys of one user.
 const MOST_PASSKEYS: usize = 20;
+/// Tries until a name without passkeys is given some that do not exist.
+const FAKED: usize = 64;
 /// How long a challenge is good.
 const CHALLENGE_LIVES: Duration = Duration::from_secs(300);
 /// Challenges that wait for their answer; the oldest makes room.
@@ -373,8 +375,15 @@ impl Accounts {
         if ids.is_empty() {
             let fakes = WebauthnFakeCredentialGenerator::<FakePasskeyDistribution>::new(&self.browser_key)
                 .map_err(|error| refused(&error))?;
-            let name = name.trim().to_lowercase();
-            ids = fakes.generate(name.as_bytes()).map_err(|error| refused(&error))?;
+            let mut name = name.trim().to_lowercase();
+            // Some names would be given none, which whoever has a passkey never is: as many spaces more as it takes.
+            for _ in 0..FAKED {
+                ids = fakes.generate(name.as_bytes()).map_err(|error| refused(&error))?;
+                if !ids.is_empty() {
+                    break;
+                }
+                name.push(' ');
+            }
         }
         Ok(ids)
     }
